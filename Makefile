@@ -1,0 +1,39 @@
+# Two commands on a fresh Debian 12 with a Rust toolchain, Python 3 with pip, and root or sudo:
+#   make demo     sets everything up and shows the main job on an embedded broker
+#   make test     sets everything up and runs every check
+.PHONY: demo test setup setup-tests build accuracy bench clean
+
+DATA := ../shared/data
+
+demo: build
+	target/release/kerbside demo
+
+build: setup
+	cargo build --release --locked
+
+setup:
+	@.ci/setup
+
+setup-tests:
+	@.ci/setup tests
+
+test: setup-tests
+	cargo fmt --check
+	cargo clippy --locked --all-targets -- -D warnings
+	cargo nextest run --locked --profile ci
+	cargo test --locked --doc
+	@if [ -d $(DATA) ]; then $(MAKE) --no-print-directory accuracy; else echo "no $(DATA): the accuracy smoke check is left out"; fi
+
+# Real photographs stay outside the project; where they are, the read rate must not fall below what was measured.
+accuracy: build
+	target/release/kerbside evaluate --truth $(DATA)/eval_uk_dev.csv $(DATA) --least-read-rate 0.90
+	target/release/kerbside evaluate --truth $(DATA)/eval_eu/manifest.csv $(DATA)/eval_eu --least-read-rate 0.90
+
+# Criterion for the stages, whole processes for the commands; see benches/README.md.
+bench: build
+	cargo bench --locked
+	python3 benches/whole_process.py
+
+clean:
+	cargo clean
+	rm -rf demo-out

@@ -1,0 +1,192 @@
+//! What each stage costs, on one thread: detector, reader, rectification, tracker, hotlist look-up, outbox commit.
+//!
+//! Pictures are frames of our own bundled clip. Quote medians, and ratios of what was measured in one run.
+//! `cargo bench` after `make setup`.
+
+#![allow(missing_docs, clippy::unwrap_used)]
+
+use std::hint::black_box;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use criterion::{BatchSize, Criterion, criterion_group, criterion_main};
+use kerbside::anpr::core::{Core, CoreOptions, Effect, Event, Sighting};
+use kerbside::anpr::decode::{DecodeOptions, Decoder};
+use kerbside::anpr::hotlist::{Action, Hotlist, HotlistEntry, HotlistVersion, Priority};
+use kerbside::anpr::syntax::Grammar;
+use kerbside::anpr::vrm::Vrm;
+use kerbside::camera::Source;
+use kerbside::camera::clip::ClipSource;
+use kerbside::clock::{SimClock, UtcTime};
+use kerbside::frame::{Frame, FramePool};
+use kerbside::ident::{CameraId, FrameSeq};
+use kerbside::outbox::{Draft, Lane, Limits, Outbox, Qos};
+use kerbside::vision::detector::{Detector, DetectorOptions};
+use kerbside::vision::manifest::{ModelStore, Precision, Role};
+use kerbside::vision::onnx::Runtime;
+use kerbside::vision::patch::{PatchCutter, PlatePatch};
+use kerbside::vision::reader::Reader;
+use kerbside::vision::{Vision, VisionOptions};
+
+fn root() -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR"))
+}
+
+fn runtime() -> Runtime {
+    let path = std::env::var_os("ORT_DYLIB_PATH").map_or_else(|| root().join(".deps/ort/libonnxruntime.so.1"), PathBuf::from);
+    Runtime::load(&path).unwrap()
+}
+
+fn start() -> UtcTime {
+    UtcTime::parse("2026-11-22T12:00:00Z").unwrap()
+}
+
+/// Frames `from..from + count` of the bundled clip.
+fn frames(from: usize, count: usize) -> Vec<Frame> {
+    let pool = FramePool::new(from + count + 1);
+    let mut source = ClipSource::new(root().join("models/demo/drive_by.mp4"));
+    source.open().unwrap();
+    let camera = CameraId::new("bench").unwrap();
+    (0..from + count)
+        .map(|seq| {
+            let grabbed = source.grab(&pool).unwrap().unwrap();
+            let at = SimClock::at(start(), grabbed.position.unwrap());
+            Frame::new(grabbed.lease, camera.clone(), FrameSeq(seq as u64), at)
+        })
+        .skip(from)
+        .collect()
+}
+
+fn vision(c: &mut Criterion) {
+    let (runtime, models) = (runtime(), root().join("models"));
+    let frame = frames(46, 1).remove(0);
+    let store = ModelStore::open(&models).unwrap();
+    for precision in [Precision::Int8, Precision::Fp32] {
+        let (entry, network) = store.load(&runtime, Role::Detector, precision).unwrap();
+        let mut detector = Detector::new(&entry, network, DetectorOptions::default()).unwrap();
+        c.bench_function(&format!("detector/{}", precision.as_str()), |b| {
+            b.iter(|| detector.detect(black_box(&frame), frame.bounds()).unwrap().len());
+        });
+        let plate = detector.detect(&frame, frame.bounds()).unwrap()[0].corners;
+        let (mut cutter, mut patch) = (PatchCutter::new(), PlatePatch::new());
+        if precision == Precision::Int8 {
+            c.bench_function("rectification", |b| b.iter(|| cutter.cut(black_box(&frame), plate, &mut patch).unwrap()));
+        }
+        cutter.cut(&frame, plate, &mut patch).unwrap();
+        let (entry, network) = store.load(&runtime, Role::Reader, precision).unwrap();
+        let mut reader = Reader::new(&entry, network).unwrap();
+        c.bench_function(&format!("reader/{}", precision.as_str()), |b| b.iter(|| reader.read(black_box(&patch)).unwrap()));
+        if precision == Precision::Int8 {
+            let read = reader.read(&patch).unwrap();
+            let mut decoder = Decoder::new(Grammar::new(start()), DecodeOptions::default());
+            c.bench_function("decoder", |b| b.iter(|| decoder.decode(black_box(&read)).unwrap()));
+        }
+    }
+}
+
+fn tracker(c: &mut Criterion) {
+    // What vision saw in a second and a half of the clip, then only the core is timed.
+    let mut vision = Vision::load(&runtime(), &root().join("models"), &VisionOptions::default()).unwrap();
+    let seen: Vec<(Frame, Vec<Sighting>)> = frames(30, 40)
+        .into_iter()
+        .map(|frame| {
+            let (plates, _) = vision.look(&frame, frame.bounds()).unwrap();
+            let sightings = plates
+                .iter()
+                .map(|p| Sighting {
+                    quad: p.candidate.corners,
+                    detector_score: p.candidate.score,
+                    clipped: p.clipped,
+                    read: p.read,
+                })
+                .collect();
+            (frame, sightings)
+        })
+        .collect();
+    let mut effects: Vec<Effect> = Vec::new();
+    c.bench_function("tracker/40_frames", |b| {
+        b.iter_batched_ref(
+            || Core::new(CoreOptions::default(), Grammar::new(start()), 1),
+            |core| {
+                for (frame, sightings) in &seen {
+                    let event = Event::Frame { camera: frame.camera(), seq: frame.seq(), at: frame.at(), sightings };
+                    core.apply(event, &mut effects);
+                    effects.clear();
+                }
+            },
+            BatchSize::SmallInput,
+        );
+    });
+}
+
+/// A mark of the current format, numbered.
+fn mark(n: u64) -> Vrm {
+    let letter = |n: u64| char::from(b"ABCDEFGHJKLMNOPRSTUVWXY"[usize::try_from(n % 23).unwrap()]);
+    let text = format!(
+        "{}{}{:02}{}{}{}",
+        letter(n),
+        letter(n / 23),
+        2 + n / 529 % 24,
+        letter(n / 12_696),
+        letter(n / 292_008),
+        letter(n / 7)
+    );
+    Vrm::parse(&text).unwrap()
+}
+
+fn hotlist(c: &mut Criterion) {
+    let entries = (0..100_000)
+        .map(|n| HotlistEntry {
+            vrm: mark(n * 13),
+            action: Action::Stop,
+            priority: Priority::new(0).unwrap(),
+            reason: "bench".into(),
+            valid_from: None,
+            valid_until: None,
+        })
+        .collect();
+    let list = Hotlist::new(HotlistVersion { list: "bench".into(), version: "1".into() }, entries);
+    let (mut hits, mut n) = (Vec::new(), 0);
+    c.bench_function("hotlist_lookup/100k", |b| {
+        b.iter(|| {
+            n += 1;
+            hits.clear();
+            list.lookup(black_box(&mark(n)), start(), &mut hits);
+            hits.len()
+        });
+    });
+}
+
+fn outbox(c: &mut Criterion) {
+    let limits = Limits { max_bytes: 1 << 30, max_rows: 1_000_000 };
+    let draft = |bytes: usize| Draft {
+        topic: "kerbside/v1/o/d/read".into(),
+        qos: Qos::AtLeastOnce,
+        lane: Lane::Read,
+        hit: false,
+        content_type: "application/json".into(),
+        schema: "kerbside.read/1".into(),
+        expiry_s: None,
+        payload: vec![b'x'; bytes],
+    };
+    // On the disk of the build, not in memory: the sync is what it costs.
+    let folder = tempfile::tempdir_in(Path::new(env!("CARGO_MANIFEST_DIR")).join("target")).unwrap();
+    let (mut outbox, _) = Outbox::open(folder.path(), limits, start()).unwrap();
+    c.bench_function("outbox_commit/2KiB", |b| {
+        b.iter_batched(|| [draft(2048)], |drafts| outbox.commit(&drafts, start()).unwrap(), BatchSize::SmallInput);
+    });
+    c.bench_function("outbox_commit/record_with_pictures", |b| {
+        b.iter_batched(
+            || [draft(2048), draft(6_000), draft(60_000)],
+            |drafts| outbox.commit(&drafts, start()).unwrap(),
+            BatchSize::SmallInput,
+        );
+    });
+}
+
+criterion_group! {
+    name = stages;
+    config = Criterion::default().sample_size(30).measurement_time(Duration::from_secs(3)).warm_up_time(Duration::from_secs(1));
+    targets = vision, tracker, hotlist, outbox
+}
+criterion_main!(stages);

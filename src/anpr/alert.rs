@@ -1,0 +1,203 @@
+//! Alerts: when a hit is told to people, when again, and when it is taken back.
+//!
+//! Early while the vehicle is in view, then exactly one word at the end for whatever was told early: confirmed or retracted.
+//! The cool-down is kept by mark, list, action and camera, so it can't hide another mark or another action, and it gives way to
+//! a higher priority; it silences alerts only, a record always names its hits. What it silences is counted.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use super::decode::Decoded;
+use super::hotlist::{Action, Hit, Hotlist, Priority};
+use super::record::{Alert, AlertPhase, PassageId};
+use super::vrm::VrmKey;
+use crate::clock::{CaptureTime, MonoTime};
+use crate::ident::CameraId;
+
+/// When to alert. Confidences 0..=1.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct AlertOptions {
+    /// An early alert needs this confidence of the fused reads. Default 0.9.
+    pub min_confidence: f32,
+    /// An early alert needs this many reads that agree with the winner. Default 2.
+    pub min_agreeing: u32,
+    /// A hit at the close that was not told early is told, as confirmed, from this confidence on. Default 0.6: the vehicle is
+    /// gone, nothing better will come, and a person looks at the picture first. Below it, the record alone names the hit.
+    pub min_confidence_at_close: f32,
+    /// A mark that was told about is not told again for this long (same list, action and camera, no higher priority),
+    /// milliseconds. Default 60 000.
+    pub cool_down_ms: u64,
+}
+
+impl Default for AlertOptions {
+    fn default() -> Self {
+        Self { min_confidence: 0.9, min_agreeing: 2, min_confidence_at_close: 0.6, cool_down_ms: 60_000 }
+    }
+}
+
+/// Most marks in the cool-down at one time; beyond it the oldest is forgotten (and may be told again too soon).
+const MAX_COOLING: usize = 4096;
+
+/// Most hits remembered for one passage; more entries for one mark are told, but not retracted one by one.
+const MAX_TOLD: usize = 64;
+
+/// What was told about one open passage.
+#[derive(Debug, Default)]
+pub(super) struct PassageAlerts {
+    /// Hits of early alerts sent.
+    told: Vec<Hit>,
+    /// The mark of the last early alert sent.
+    decoded: Option<Decoded>,
+    /// Hits that the cool-down silenced in this passage; counted once.
+    silenced: Vec<Hit>,
+}
+
+impl PassageAlerts {
+    pub(super) fn is_empty(&self) -> bool {
+        self.told.is_empty()
+    }
+}
+
+/// Everything an alert says besides its phase and hits.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Occasion<'a> {
+    pub(super) passage: PassageId,
+    pub(super) camera: &'a CameraId,
+    pub(super) at: CaptureTime,
+    pub(super) hotlist: Option<&'a Hotlist>,
+}
+
+impl Occasion<'_> {
+    fn alert(&self, phase: AlertPhase, decoded: Decoded, hits: Vec<Hit>) -> Alert {
+        Alert {
+            passage: self.passage,
+            phase,
+            decoded,
+            camera: self.camera.clone(),
+            at: self.at,
+            hotlist: self.hotlist.map(|h| h.version().clone()),
+            hits,
+        }
+    }
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+struct CoolKey {
+    camera: CameraId,
+    mark: VrmKey,
+    list: String,
+    action: Action,
+}
+
+/// Decides what is told, over all passages.
+#[derive(Debug)]
+pub(super) struct AlertDesk {
+    options: AlertOptions,
+    /// When it was last told, and how urgently.
+    cooling: HashMap<CoolKey, (MonoTime, Priority)>,
+    hits: Vec<Hit>,
+    /// Alerts kept back by the cool-down.
+    pub(super) silenced: u64,
+}
+
+impl AlertDesk {
+    pub(super) fn new(options: AlertOptions) -> Self {
+        Self { options, cooling: HashMap::new(), hits: Vec::new(), silenced: 0 }
+    }
+
+    /// An early alert, if the reads so far are sure enough and say something that was not told yet.
+    pub(super) fn early(
+        &mut self,
+        on: Occasion<'_>,
+        decoded: &Decoded,
+        agreeing: u32,
+        alerts: &mut PassageAlerts,
+    ) -> Option<Alert> {
+        if decoded.confidence < self.options.min_confidence || agreeing < self.options.min_agreeing {
+            return None;
+        }
+        self.hits.clear();
+        on.hotlist?.lookup(&decoded.vrm, on.at.utc, &mut self.hits);
+        let known = |hit: &Hit| [&alerts.told, &alerts.silenced].into_iter().flatten().any(|t| same_entry(t, hit));
+        if self.hits.iter().all(known) {
+            return None;
+        }
+        let hits = std::mem::take(&mut self.hits);
+        if !self.may_tell(on.camera, decoded.vrm.key(), on.at.mono, &hits) {
+            self.silenced += 1;
+            remember(&mut alerts.silenced, &hits);
+            return None;
+        }
+        remember(&mut alerts.told, &hits);
+        alerts.decoded = Some(*decoded);
+        Some(on.alert(AlertPhase::Early, *decoded, hits))
+    }
+
+    /// The last words about a passage: a retraction of what was told early and is no longer so, then a confirmation of what
+    /// is. `winner` is the record's mark and `hits` what it matches; `guess` an unread passage's.
+    pub(super) fn close(
+        &mut self,
+        on: Occasion<'_>,
+        winner: Option<(&Decoded, &[Hit])>,
+        guess: Option<&Decoded>,
+        alerts: &PassageAlerts,
+        mut tell: impl FnMut(Alert),
+    ) {
+        let hits = winner.map_or(&[][..], |(_, hits)| hits);
+        let gone: Vec<Hit> = alerts.told.iter().filter(|t| !hits.iter().any(|h| same_entry(h, t))).cloned().collect();
+        if let (false, Some(early)) = (gone.is_empty(), alerts.decoded) {
+            let now_says = winner.map(|(d, _)| d).or(guess).copied().unwrap_or(early);
+            tell(on.alert(AlertPhase::Retracted, now_says, gone));
+        }
+        let Some((decoded, hits)) = winner.filter(|(_, hits)| !hits.is_empty()) else { return };
+        let told_early = hits.iter().any(|h| alerts.told.iter().any(|t| same_entry(h, t)));
+        if told_early {
+            tell(on.alert(AlertPhase::Confirmed, *decoded, hits.to_vec()));
+        } else if decoded.confidence >= self.options.min_confidence_at_close {
+            if self.may_tell(on.camera, decoded.vrm.key(), on.at.mono, hits) {
+                tell(on.alert(AlertPhase::Confirmed, *decoded, hits.to_vec()));
+            } else if alerts.silenced.is_empty() {
+                self.silenced += 1;
+            }
+        }
+    }
+
+    /// Whether any of the hits is out of its cool-down; if so, all of them begin a new one.
+    fn may_tell(&mut self, camera: &CameraId, mark: VrmKey, now: MonoTime, hits: &[Hit]) -> bool {
+        let cool_down = Duration::from_millis(self.options.cool_down_ms);
+        let key = |hit: &Hit| CoolKey { camera: camera.clone(), mark, list: hit.list.clone(), action: hit.entry.action };
+        let is_cooling = |hit: &Hit| {
+            let told = self.cooling.get(&key(hit));
+            told.is_some_and(|(at, priority)| now.since(*at) < cool_down && hit.entry.priority >= *priority)
+        };
+        if hits.iter().all(is_cooling) {
+            return false;
+        }
+        for hit in hits {
+            if self.cooling.len() >= MAX_COOLING {
+                self.cooling.retain(|_, (at, _)| now.since(*at) < cool_down);
+            }
+            if self.cooling.len() >= MAX_COOLING
+                && let Some(oldest) = self.cooling.iter().min_by_key(|(_, (at, _))| *at).map(|(k, _)| k.clone())
+            {
+                self.cooling.remove(&oldest);
+            }
+            let told = self.cooling.entry(key(hit)).or_insert((now, hit.entry.priority));
+            // Two entries of one action: the more urgent one sets the bar.
+            *told = if told.0 == now { (now, told.1.min(hit.entry.priority)) } else { (now, hit.entry.priority) };
+        }
+        true
+    }
+}
+
+fn same_entry(a: &Hit, b: &Hit) -> bool {
+    a.list == b.list && a.entry == b.entry
+}
+
+fn remember(known: &mut Vec<Hit>, hits: &[Hit]) {
+    for hit in hits {
+        if known.len() < MAX_TOLD && !known.iter().any(|k| same_entry(k, hit)) {
+            known.push(hit.clone());
+        }
+    }
+}

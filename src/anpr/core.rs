@@ -1,0 +1,351 @@
+//! The core: events in, effects out, one state, one owner.
+//!
+//! [`Core::apply`] is synchronous, does no I/O and can't fail. The same events in the same order from the same seed give the same
+//! effects, passage ids included, so a recorded day can be replayed. It refuses to know what a pixel is: it says which
+//! sighting's pixels are worth holding ([`Effect::Keep`]) and when to let them go.
+//!
+//! # Order of effects
+//! Within a frame: passages that were due close first, oldest first; then each sighting's `Keep`, and with it the early alert it
+//! brought about. At a close: retracted or confirmed alert first, then the record or unread passage (the alert lane is the faster one,
+//! and both name the same passage), or `Dropped`. Exactly one of `Record`, `Unread`, `Dropped` ends each passage.
+
+#[cfg(test)]
+mod tests;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+pub use super::alert::AlertOptions;
+use super::alert::{AlertDesk, Occasion};
+use super::decode::{DecodeOptions, Decoder};
+use super::hotlist::Hotlist;
+pub use super::passage::PassageOptions;
+use super::passage::{Open, Outcome, Tracker};
+use super::read::PlateRead;
+use super::record::{Alert, CaptureRecord, PassageId, UnreadPassage};
+use super::syntax::Grammar;
+use crate::clock::{CaptureTime, UtcTime};
+use crate::geometry::{FramePx, Quad};
+use crate::ident::{CameraId, FrameSeq};
+
+/// One candidate plate in one frame, with what the reader said of it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Sighting {
+    /// Where it is.
+    pub quad: Quad<FramePx>,
+    /// How sure the detector is that it is a plate, 0..=1.
+    pub detector_score: f32,
+    /// It touches the frame's edge: characters may be missing.
+    pub clipped: bool,
+    /// What the reader said; none when it was not asked (too small) or had nothing to say.
+    pub read: Option<PlateRead>,
+}
+
+/// What happens to the core.
+#[derive(Clone, Debug)]
+pub enum Event<'a> {
+    /// A frame was looked at, with or without plates in it.
+    Frame {
+        /// The camera.
+        camera: &'a CameraId,
+        /// The frame's number.
+        seq: FrameSeq,
+        /// When it was captured.
+        at: CaptureTime,
+        /// The candidates in it.
+        sightings: &'a [Sighting],
+    },
+    /// Time goes by without frames: closes what is due on all cameras.
+    Tick {
+        /// The present moment.
+        now: CaptureTime,
+    },
+    /// A new list is in force, or none any more.
+    Hotlist(Option<Arc<Hotlist>>),
+    /// The camera's clip is over, or the daemon stops: closes every passage of it.
+    End {
+        /// The camera.
+        camera: &'a CameraId,
+        /// The moment of it.
+        at: CaptureTime,
+    },
+}
+
+/// What is to be done outside.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Effect {
+    /// This sighting of the frame just applied is the passage's best so far: hold its pixels as evidence.
+    Keep {
+        /// The passage.
+        passage: PassageId,
+        /// Place of the sighting in the frame.
+        sighting: usize,
+    },
+    /// Tell people.
+    Alert(Alert),
+    /// A passage closed and was read.
+    Record(CaptureRecord),
+    /// A passage closed and was not read.
+    Unread(UnreadPassage),
+    /// A passage closed without a word: let its pixels go.
+    Dropped {
+        /// The passage.
+        passage: PassageId,
+    },
+}
+
+/// How the core works; each part documents its own defaults.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct CoreOptions {
+    /// From sightings to passages.
+    pub passage: PassageOptions,
+    /// From glyph probabilities to marks.
+    pub decode: DecodeOptions,
+    /// From hits to alerts.
+    pub alert: AlertOptions,
+}
+
+/// Counters since start, for health.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct CoreStats {
+    /// Frames applied.
+    pub frames: u64,
+    /// Sightings taken from them.
+    pub sightings: u64,
+    /// Sightings passed over: more in one frame than `max_sightings`, or no room for their passages.
+    pub sightings_over: u64,
+    /// Reads among the sightings.
+    pub reads: u64,
+    /// Passages opened.
+    pub opened: u64,
+    /// Passages closed in any way.
+    pub closed: u64,
+    /// Of these, read: each made a record.
+    pub records: u64,
+    /// Of these, published as unread.
+    pub unread: u64,
+    /// Of these, dropped as most likely no plate.
+    pub dropped: u64,
+    /// Of these, closed early to make room.
+    pub evicted: u64,
+    /// Alerts sent, all phases.
+    pub alerts: u64,
+    /// Alerts kept back by the cool-down.
+    pub alerts_silenced: u64,
+}
+
+/// All that is known of vehicles in view, on all cameras of one reader thread.
+#[derive(Debug)]
+pub struct Core {
+    options: CoreOptions,
+    cameras: BTreeMap<CameraId, Tracker>,
+    desk: Desk,
+}
+
+/// Everything of the core but the trackers, so that one tracker and the rest can be lent at the same time.
+#[derive(Debug)]
+struct Desk {
+    decoder: Decoder,
+    alerts: AlertDesk,
+    hotlist: Option<Arc<Hotlist>>,
+    ids: IdMaker,
+    stats: CoreStats,
+}
+
+impl Core {
+    /// An empty core. `id_seed` makes passage ids: random in the daemon, fixed in a replay.
+    pub fn new(options: CoreOptions, grammar: Grammar, id_seed: u64) -> Self {
+        let desk = Desk {
+            decoder: Decoder::new(grammar, options.decode),
+            alerts: AlertDesk::new(options.alert),
+            hotlist: None,
+            ids: IdMaker { seed: id_seed, count: 0 },
+            stats: CoreStats::default(),
+        };
+        Self { options, cameras: BTreeMap::new(), desk }
+    }
+
+    /// Applies one event; what is to be done is added to `effects`.
+    pub fn apply(&mut self, event: Event<'_>, effects: &mut Vec<Effect>) {
+        match event {
+            Event::Frame { camera, seq, at, sightings } => self.frame(camera, seq, at, sightings, effects),
+            Event::Tick { now } => {
+                for (camera, tracker) in &mut self.cameras {
+                    self.desk.close_due(camera, tracker, now, &self.options, effects);
+                }
+            }
+            Event::Hotlist(hotlist) => self.desk.hotlist = hotlist,
+            Event::End { camera, at: _ } => {
+                if let Some(tracker) = self.cameras.get_mut(camera) {
+                    while !tracker.open().is_empty() {
+                        let passage = tracker.remove(0);
+                        self.desk.close(camera, &passage, &self.options, effects);
+                        tracker.recycle(passage);
+                    }
+                }
+            }
+        }
+    }
+
+    /// Counters since start.
+    pub fn stats(&self) -> CoreStats {
+        CoreStats { alerts_silenced: self.desk.alerts.silenced, ..self.desk.stats }
+    }
+
+    /// Passages open now, all cameras.
+    pub fn open_passages(&self) -> usize {
+        self.cameras.values().map(|t| t.open().len()).sum()
+    }
+
+    fn frame(&mut self, camera: &CameraId, seq: FrameSeq, at: CaptureTime, sightings: &[Sighting], effects: &mut Vec<Effect>) {
+        let Self { options, cameras, desk } = self;
+        if !cameras.contains_key(camera) {
+            cameras.insert(camera.clone(), Tracker::new(&options.passage));
+        }
+        let Some(tracker) = cameras.get_mut(camera) else { return };
+        desk.renew_grammar(at.utc);
+        desk.close_due(camera, tracker, at, options, effects);
+
+        let taken = &sightings[..sightings.len().min(options.passage.max_sightings)];
+        desk.stats.frames += 1;
+        desk.stats.reads += tracker.pair(at, taken, &mut desk.decoder, &options.passage);
+        let room = options.passage.max_open.clamp(1, 256);
+        while tracker.open().len() + tracker.unpaired() > room
+            && let Some(oldest) = tracker.least_recent()
+        {
+            let passage = tracker.evict(oldest);
+            desk.stats.evicted += 1;
+            desk.close(camera, &passage, options, effects);
+            tracker.recycle(passage);
+        }
+        let open_before = tracker.open().len();
+        let Desk { ids, .. } = desk;
+        let joined = tracker.join(at, seq, taken, &options.passage, || ids.next(at.utc)).len();
+        desk.stats.sightings += counted(joined);
+        desk.stats.sightings_over += counted(sightings.len() - joined);
+        desk.stats.opened += counted(tracker.open().len() - open_before);
+        for n in 0..joined {
+            let join = tracker.joined()[n];
+            let Some(passage) = tracker.open_mut(join.passage) else { continue };
+            if join.is_best {
+                effects.push(Effect::Keep { passage: passage.id, sighting: join.sighting });
+            }
+            if taken[join.sighting].read.is_some() {
+                desk.alert_early(camera, passage, at, options, effects);
+            }
+        }
+    }
+}
+
+impl Desk {
+    /// A daemon that runs for months must learn the age identifiers issued meanwhile.
+    fn renew_grammar(&mut self, now: UtcTime) {
+        if now >= self.decoder.grammar().stale_from() {
+            self.decoder.renew(Grammar::new(now));
+        }
+    }
+
+    fn close_due(
+        &mut self,
+        camera: &CameraId,
+        tracker: &mut Tracker,
+        now: CaptureTime,
+        options: &CoreOptions,
+        effects: &mut Vec<Effect>,
+    ) {
+        while let Some(due) = tracker.due(now.mono, &options.passage) {
+            let passage = tracker.remove(due);
+            self.close(camera, &passage, options, effects);
+            tracker.recycle(passage);
+        }
+    }
+
+    fn alert_early(
+        &mut self,
+        camera: &CameraId,
+        passage: &mut Open,
+        at: CaptureTime,
+        options: &CoreOptions,
+        effects: &mut Vec<Effect>,
+    ) {
+        let Some(hotlist) = self.hotlist.as_deref() else { return };
+        let Some(fused) = passage.fused(&mut self.decoder, &options.passage).filter(|f| !f.only_clipped) else { return };
+        let on = Occasion { passage: passage.id, camera, at, hotlist: Some(hotlist) };
+        if let Some(alert) = self.alerts.early(on, &fused.decoded, fused.agreeing, &mut passage.alerts) {
+            self.stats.alerts += 1;
+            effects.push(Effect::Alert(alert));
+        }
+    }
+
+    /// Says what became of a passage. Its last words carry the capture time of its last frame.
+    fn close(&mut self, camera: &CameraId, passage: &Open, options: &CoreOptions, effects: &mut Vec<Effect>) {
+        let outcome = passage.conclude(&mut self.decoder, &options.passage);
+        let hotlist = self.hotlist.as_deref();
+        let on = Occasion { passage: passage.id, camera, at: passage.last, hotlist };
+        let mut hits = Vec::new();
+        if let (Outcome::Record { decoded, .. }, Some(hotlist)) = (&outcome, hotlist) {
+            hotlist.lookup(&decoded.vrm, passage.last.utc, &mut hits);
+        }
+        let (winner, guess) = match &outcome {
+            Outcome::Record { decoded, .. } => (Some((decoded, hits.as_slice())), None),
+            Outcome::Unread { guess, .. } => (None, guess.as_ref()),
+            Outcome::Dropped => (None, None),
+        };
+        let stats = &mut self.stats;
+        self.alerts.close(on, winner, guess, &passage.alerts, |alert| {
+            stats.alerts += 1;
+            effects.push(Effect::Alert(alert));
+        });
+        stats.closed += 1;
+        effects.push(match outcome {
+            Outcome::Record { decoded, agreeing } => {
+                stats.records += 1;
+                Effect::Record(CaptureRecord {
+                    passage: passage.id,
+                    decoded,
+                    sightings: passage.sightings(camera),
+                    reads: passage.reads(),
+                    agreeing,
+                    hotlist: hotlist.map(|h| h.version().clone()),
+                    hits,
+                })
+            }
+            Outcome::Unread { reason, guess } => {
+                stats.unread += 1;
+                let sightings = passage.sightings(camera);
+                Effect::Unread(UnreadPassage { passage: passage.id, sightings, reason, guess })
+            }
+            Outcome::Dropped => {
+                stats.dropped += 1;
+                Effect::Dropped { passage: passage.id }
+            }
+        });
+    }
+}
+
+/// Makes passage ids: birth time, 12 bits of a counter (so ids of one millisecond sort by birth), then 62 bits that mix seed
+/// and counter.
+#[derive(Debug)]
+struct IdMaker {
+    seed: u64,
+    count: u64,
+}
+
+impl IdMaker {
+    fn next(&mut self, at: UtcTime) -> PassageId {
+        // splitmix64: distinct counts give distinct numbers.
+        let mut mixed = self.seed.wrapping_add(self.count.wrapping_mul(0x9e37_79b9_7f4a_7c15));
+        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        mixed ^= mixed >> 31;
+        let mut unique = [0; 10];
+        unique[..2].copy_from_slice(&self.count.to_be_bytes()[6..]);
+        unique[2..].copy_from_slice(&mixed.to_be_bytes());
+        self.count = self.count.wrapping_add(1);
+        PassageId::new(at.as_unix_millis(), unique)
+    }
+}
+
+fn counted(n: usize) -> u64 {
+    u64::try_from(n).unwrap_or(u64::MAX)
+}

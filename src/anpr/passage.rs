@@ -1,0 +1,243 @@
+//! Passages: which sightings are one vehicle (tracker), and what its reads say together (`fusion`). One camera's worth.
+//!
+//! A sighting joins the open passage it fits best, judged by where the plate should be by now, its size and its text; two
+//! texts that are both sure and differ never join, the same sure text joins over a longer way. A passage closes when it was not seen for
+//! `settle_ms`. Everything is bounded: open passages, sightings a frame, reads fused; what the bounds cost is counted.
+//!
+//! The tracker publishes nothing and knows no hotlist: `core` asks it what is due and says what becomes of it.
+
+mod fusion;
+mod open;
+#[cfg(test)]
+mod tests;
+
+use std::time::Duration;
+
+pub(super) use open::{Open, Outcome};
+
+use super::core::Sighting;
+use super::decode::Decoder;
+use super::read::PlateRead;
+use super::record::PassageId;
+use super::vrm::VrmKey;
+use crate::clock::{CaptureTime, MonoTime};
+use crate::ident::FrameSeq;
+use fusion::Fusion;
+
+/// How sightings become passages. Milliseconds, frame pixels and shares.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct PassageOptions {
+    /// A passage closes when its plate was not seen for this long, milliseconds. Default 600: a lamp post or a wiper hides a
+    /// plate for less.
+    pub settle_ms: u64,
+    /// A passage in view for longer is closed and begun anew (a parked car), milliseconds. Default 300 000.
+    pub max_passage_ms: u64,
+    /// Most passages open at one time, 1..=256. Default 32; one more closes the one unseen for longest, and is counted.
+    pub max_open: usize,
+    /// Most sightings taken from one frame. Default 32; the rest are passed over and counted.
+    pub max_sightings: usize,
+    /// Most reads fused into one passage. Default 500, 20 s at 25 frames a second; later ones still keep it open.
+    pub max_reads: u32,
+    /// Passages seen in fewer frames are dropped: most are no plates. Default 2; 1 for stills.
+    pub min_frames: u32,
+    /// A passage without any believable text is dropped when no detector score of it reached this, 0..=1. Default 0.5.
+    pub plate_score: f32,
+    /// A fused mark below this is published as unread, with the mark as a guess, 0..=1. Default 0.3.
+    pub min_confidence: f32,
+    /// The same for a mark of no known format: signs and stickers read well too, 0..=1. Default 0.6.
+    pub min_confidence_unknown: f32,
+    /// Two texts with at least this confidence each that differ are two vehicles, 0..=1. Default 0.95.
+    pub confident_text: f32,
+    /// A plate narrower than this can't be read: it explains an unread passage and gives a read its least weight, frame
+    /// pixels. Default 40.
+    pub min_width_px: f32,
+    /// A plate at least this wide gives its read full weight, frame pixels. Default 130: 18 pixels a character.
+    pub full_width_px: f32,
+    /// How alike the errors of two frames of one plate are, 0 (independent) ..= 1 (the second says nothing new). Default 0.5:
+    /// however many frames, they are worth no more than two independent ones.
+    pub frame_correlation: f32,
+}
+
+impl Default for PassageOptions {
+    fn default() -> Self {
+        Self {
+            settle_ms: 600,
+            max_passage_ms: 300_000,
+            max_open: 32,
+            max_sightings: 32,
+            max_reads: 500,
+            min_frames: 2,
+            plate_score: 0.5,
+            min_confidence: 0.3,
+            min_confidence_unknown: 0.6,
+            confident_text: 0.95,
+            min_width_px: 40.0,
+            full_width_px: 130.0,
+            frame_correlation: 0.5,
+        }
+    }
+}
+
+impl PassageOptions {
+    /// What a read counts for, 0.001..=1: by the plate's width, linear between the two bounds, times the square of the
+    /// geometric mean of its characters' probabilities.
+    fn weight_of(&self, read: &PlateRead, width_px: f32) -> f64 {
+        let wide = ((width_px - self.min_width_px) / (self.full_width_px - self.min_width_px).max(1.0)).clamp(0.05, 1.0);
+        f64::from(wide * (2.0 * read.mean_ln()).exp().clamp(0.02, 1.0)).max(0.001)
+    }
+}
+
+/// What a single read says when decoded alone.
+#[derive(Clone, Copy, Debug)]
+struct Own {
+    key: VrmKey,
+    confidence: f32,
+}
+
+/// A sighting that found its passage.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Joined {
+    /// Place of the sighting in its frame.
+    pub(super) sighting: usize,
+    /// Place of the passage among the open ones.
+    pub(super) passage: usize,
+    /// It is the passage's best so far.
+    pub(super) is_best: bool,
+}
+
+/// The open passages of one camera.
+#[derive(Debug)]
+pub(super) struct Tracker {
+    open: Vec<Open>,
+    /// Sums of closed passages, cleared for the next.
+    spare: Vec<Fusion>,
+    own: Vec<Option<Own>>,
+    pairs: Vec<(f32, usize, usize)>,
+    taken: Vec<Option<usize>>,
+    joined: Vec<Joined>,
+}
+
+impl Tracker {
+    pub(super) fn new(options: &PassageOptions) -> Self {
+        let (open, sightings) = (options.max_open.clamp(1, 256), options.max_sightings);
+        Self {
+            open: Vec::with_capacity(open),
+            spare: (0..open).map(|_| Fusion::new()).collect(),
+            own: Vec::with_capacity(sightings),
+            pairs: Vec::with_capacity(open * sightings),
+            taken: Vec::with_capacity(sightings),
+            joined: Vec::with_capacity(sightings),
+        }
+    }
+
+    /// The open passages.
+    pub(super) fn open(&self) -> &[Open] {
+        &self.open
+    }
+
+    /// What [`Self::join`] did last.
+    pub(super) fn joined(&self) -> &[Joined] {
+        &self.joined
+    }
+
+    pub(super) fn open_mut(&mut self, passage: usize) -> Option<&mut Open> {
+        self.open.get_mut(passage)
+    }
+
+    /// A passage that is due to be closed at `now`: unseen for too long, or in view for too long. Oldest sighting first.
+    pub(super) fn due(&self, now: MonoTime, options: &PassageOptions) -> Option<usize> {
+        let (settle, longest) = (Duration::from_millis(options.settle_ms), Duration::from_millis(options.max_passage_ms));
+        let is_due = |p: &Open| now.since(p.last.mono) > settle || now.since(p.first.mono) > longest;
+        (0..self.open.len()).filter(|i| is_due(&self.open[*i])).min_by_key(|i| (self.open[*i].last.mono, *i))
+    }
+
+    /// Takes a passage out.
+    pub(super) fn remove(&mut self, passage: usize) -> Open {
+        self.open.remove(passage)
+    }
+
+    /// Gives a closed passage's buffers back.
+    pub(super) fn recycle(&mut self, passage: Open) {
+        let mut fusion = passage.fusion;
+        fusion.clear();
+        self.spare.push(fusion);
+    }
+
+    /// Finds each sighting its passage, greedily, the best fit first; the rest are left over for [`Self::begin`]. Returns how
+    /// many reads were decoded.
+    pub(super) fn pair(
+        &mut self,
+        at: CaptureTime,
+        sightings: &[Sighting],
+        decoder: &mut Decoder,
+        options: &PassageOptions,
+    ) -> u64 {
+        self.own.clear();
+        self.own.extend(sightings.iter().map(|s| {
+            let decoded = decoder.decode(s.read.as_ref()?)?;
+            Some(Own { key: decoded.vrm.key(), confidence: decoded.confidence })
+        }));
+        self.pairs.clear();
+        for (s, (sighting, own)) in sightings.iter().zip(&self.own).enumerate() {
+            for (p, passage) in self.open.iter().enumerate() {
+                if let Some(cost) = passage.cost(sighting, *own, at, options) {
+                    self.pairs.push((cost, s, p));
+                }
+            }
+        }
+        self.pairs.sort_unstable_by(|a, b| a.0.total_cmp(&b.0).then((a.1, a.2).cmp(&(b.1, b.2))));
+        self.taken.clear();
+        self.taken.resize(sightings.len(), None);
+        for (_, s, p) in &self.pairs {
+            if self.taken[*s].is_none() && !self.taken.contains(&Some(*p)) {
+                self.taken[*s] = Some(*p);
+            }
+        }
+        u64::try_from(sightings.iter().filter(|s| s.read.is_some()).count()).unwrap_or(0)
+    }
+
+    /// How many sightings of the frame just paired have no passage yet.
+    pub(super) fn unpaired(&self) -> usize {
+        self.taken.iter().filter(|t| t.is_none()).count()
+    }
+
+    /// An open passage that may be closed early to make room: unseen for longest, and not in the frame just paired.
+    pub(super) fn least_recent(&self) -> Option<usize> {
+        (0..self.open.len()).filter(|p| !self.taken.contains(&Some(*p))).min_by_key(|p| (self.open[*p].last.mono, *p))
+    }
+
+    /// Removes a passage between [`Self::pair`] and [`Self::join`], keeping the pairs right.
+    pub(super) fn evict(&mut self, passage: usize) -> Open {
+        for taken in self.taken.iter_mut().flatten().filter(|t| **t > passage) {
+            *taken -= 1;
+        }
+        self.open.remove(passage)
+    }
+
+    /// Takes the paired sightings into their passages, and opens one for each left over while there is room. Returns what
+    /// joined where, in the frame's order.
+    pub(super) fn join(
+        &mut self,
+        at: CaptureTime,
+        frame: FrameSeq,
+        sightings: &[Sighting],
+        options: &PassageOptions,
+        mut new_id: impl FnMut() -> PassageId,
+    ) -> &[Joined] {
+        self.joined.clear();
+        for (s, sighting) in sightings.iter().enumerate() {
+            let p = match self.taken[s] {
+                Some(p) => p,
+                None if self.open.len() < options.max_open.clamp(1, 256) => {
+                    let fusion = self.spare.pop().unwrap_or_else(Fusion::new);
+                    self.open.push(Open::new(new_id(), at, frame, sighting.quad, fusion));
+                    self.open.len() - 1
+                }
+                None => continue,
+            };
+            let is_best = self.open[p].take(sighting, self.own[s], at, frame, options);
+            self.joined.push(Joined { sighting: s, passage: p, is_best });
+        }
+        &self.joined
+    }
+}

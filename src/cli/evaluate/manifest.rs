@@ -1,0 +1,194 @@
+//! Labelled sets as CSV: which columns there are decides what can be measured.
+
+use std::path::Path;
+
+use anyhow::{Context, anyhow, bail};
+use csv::StringRecord;
+
+use crate::anpr::vrm::Vrm;
+use crate::geometry::{FramePx, Rect};
+
+/// What a set can measure.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Kind {
+    /// Whole pictures with marks: everything.
+    Scenes,
+    /// Crops around one plate with its box and its mark: the reader.
+    Crops,
+    /// Whole pictures with boxes only: the detector.
+    Boxes,
+}
+
+/// One row.
+#[derive(Clone, Debug)]
+pub(super) struct Item {
+    /// Path relative to the set's folder.
+    pub(super) file: String,
+    /// Marks to be read; empty where nothing legible is to be seen.
+    pub(super) marks: Vec<Vrm>,
+    /// Their boxes, in the same order; fewer when the set doesn't give them all. For [`Kind::Boxes`] in shares of the picture.
+    pub(super) boxes: Vec<Rect<FramePx>>,
+    /// Places where a read counts neither way.
+    pub(super) ignore: Vec<Rect<FramePx>>,
+}
+
+impl Item {
+    /// The row with its boxes in pixels: those of [`Kind::Boxes`] come in shares of the picture's size.
+    pub(super) fn in_pixels(&self, kind: Kind, (width, height): (f32, f32)) -> Self {
+        let mut item = self.clone();
+        if kind == Kind::Boxes {
+            for b in &mut item.boxes {
+                *b = Rect::new(b.x0 * width, b.y0 * height, b.x1 * width, b.y1 * height);
+            }
+        }
+        item
+    }
+}
+
+/// A set, read and checked.
+#[derive(Debug)]
+pub(super) struct TruthSet {
+    pub(super) kind: Kind,
+    pub(super) items: Vec<Item>,
+}
+
+impl TruthSet {
+    /// Reads the CSV; the first fault ends it, with file, line and mend.
+    pub(super) fn read(path: &Path, split: Option<&str>) -> anyhow::Result<Self> {
+        let name = path.display();
+        let mut reader = csv::Reader::from_path(path)
+            .with_context(|| format!("{name}: the labelled set can't be opened; --truth wants a CSV file"))?;
+        let header = reader.headers().with_context(|| format!("{name}: no header line"))?.clone();
+        let column = |wanted: &str| header.iter().position(|h| h.trim() == wanted);
+        let file = column("file").ok_or_else(|| anyhow!("{name}: no column `file`; it has {}", list(&header)))?;
+        let texts = column("texts").or_else(|| column("text"));
+        let crop_box = column("box_in_crop_xyxy");
+        let kind = match (texts, crop_box, column("n_plates")) {
+            (Some(_), Some(_), _) => Kind::Crops,
+            (Some(_), None, _) => Kind::Scenes,
+            (None, _, Some(_)) => Kind::Boxes,
+            _ => bail!(
+                "{name}: no column `texts` (marks to be read) and no `n_plates` (boxes from YOLO files); it has {}",
+                list(&header)
+            ),
+        };
+        let split_column = match split {
+            Some(_) => Some(
+                column("split")
+                    .ok_or_else(|| anyhow!("{name}: no column `split`, so --split can't choose; it has {}", list(&header)))?,
+            ),
+            None => None,
+        };
+        let mut items = Vec::new();
+        for record in reader.records() {
+            let record = record.with_context(|| name.to_string())?;
+            let line = record.position().map_or(0, csv::Position::line);
+            if split_column.is_some_and(|c| record.get(c) != split) {
+                continue;
+            }
+            let field = |c: Option<usize>| c.and_then(|c| record.get(c)).unwrap_or("").trim();
+            let at = |what: &str| format!("{name}, line {line}, column `{what}`");
+            let file = field(Some(file)).to_owned();
+            let marks = field(texts)
+                .split(';')
+                .map(str::trim)
+                .filter(|t| !t.is_empty())
+                .map(|t| Vrm::parse(t).map_err(|e| anyhow!("{}: {t:?}: {e}", at("texts"))))
+                .collect::<anyhow::Result<Vec<_>>>()?;
+            let boxes = match kind {
+                Kind::Crops => parse_boxes(field(crop_box)).with_context(|| at("box_in_crop_xyxy"))?,
+                Kind::Scenes => parse_boxes(field(column("boxes_xyxy"))).with_context(|| at("boxes_xyxy"))?,
+                Kind::Boxes => yolo_boxes(path, &file)?,
+            };
+            // A crop without its box is all plate: the source gave no tighter outline.
+            if kind == Kind::Crops && (boxes.len() != 1 || marks.len() != 1) {
+                continue;
+            }
+            let ignore = parse_boxes(field(column("ignore_boxes_xyxy"))).with_context(|| at("ignore_boxes_xyxy"))?;
+            items.push(Item { file, marks, boxes, ignore });
+        }
+        if items.is_empty() {
+            bail!("{name}: no rows{}", split.map(|s| format!(" with split = {s:?}")).unwrap_or_default());
+        }
+        Ok(Self { kind, items })
+    }
+}
+
+fn list(header: &StringRecord) -> String {
+    header.iter().collect::<Vec<_>>().join(", ")
+}
+
+/// `x1 y1 x2 y2`, several parted by `;` or `|`.
+fn parse_boxes(text: &str) -> anyhow::Result<Vec<Rect<FramePx>>> {
+    text.split([';', '|'])
+        .map(str::trim)
+        .filter(|t| !t.is_empty())
+        .map(|t| {
+            let sides = t
+                .split_whitespace()
+                .map(str::parse::<f32>)
+                .collect::<Result<Vec<_>, _>>()
+                .with_context(|| format!("{t:?} is not four numbers x1 y1 x2 y2"))?;
+            match sides[..] {
+                [x0, y0, x1, y1] => Ok(Rect::new(x0, y0, x1, y1)),
+                _ => Err(anyhow!("{t:?} is not four numbers x1 y1 x2 y2")),
+            }
+        })
+        .collect()
+}
+
+/// Boxes of the YOLO file that belongs to a picture, in shares of the picture (`class x y w h`, centre and size). A
+/// picture without such a file has no plates.
+fn yolo_boxes(manifest: &Path, file: &str) -> anyhow::Result<Vec<Rect<FramePx>>> {
+    let labels = Path::new(&file.replace("images/", "labels/")).with_extension("txt");
+    let path = manifest.parent().unwrap_or_else(|| Path::new(".")).join(labels);
+    let text = match std::fs::read_to_string(&path) {
+        Ok(text) => text,
+        Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
+        Err(e) => return Err(anyhow!("{}: {e}", path.display())),
+    };
+    text.lines()
+        .filter(|l| !l.trim().is_empty())
+        .map(|l| {
+            let numbers: Vec<f32> = l.split_whitespace().skip(1).filter_map(|n| n.parse().ok()).collect();
+            match numbers[..] {
+                [x, y, w, h] => Ok(Rect::new(x - w / 2.0, y - h / 2.0, x + w / 2.0, y + h / 2.0)),
+                _ => Err(anyhow!("{}: {l:?} is not `class x y w h`", path.display())),
+            }
+        })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(text: &str) -> anyhow::Result<TruthSet> {
+        let file = tempfile::NamedTempFile::new().expect("a file");
+        std::fs::write(file.path(), text).expect("written");
+        TruthSet::read(file.path(), None)
+    }
+
+    #[test]
+    fn columns_decide_what_is_measured() {
+        let scenes = read("file,texts,boxes_xyxy\na.jpg,AB12CDE;X1,1 2 3 4;5 6 7 8\nb.jpg,,\n").expect("scenes");
+        assert_eq!(scenes.kind, Kind::Scenes);
+        assert_eq!((scenes.items[0].marks.len(), scenes.items[0].boxes.len(), scenes.items[1].marks.len()), (2, 2, 0));
+        assert_eq!(read("file,text,box_in_crop_xyxy\na.jpg,A1,1 2 3 4\n").expect("crops").kind, Kind::Crops);
+        assert_eq!(read("file,n_plates\na.jpg,1\n").expect("boxes").kind, Kind::Boxes);
+    }
+
+    #[test]
+    fn faults_name_file_line_and_column() {
+        for (text, expected) in [
+            ("texts\nA1\n", "no column `file`"),
+            ("file\na.jpg\n", "no column `texts`"),
+            ("file,texts\na.jpg,A_1\n", "line 2, column `texts`"),
+            ("file,texts,boxes_xyxy\na.jpg,A1,1 2 3\n", "not four numbers"),
+            ("file,texts\n", "no rows"),
+        ] {
+            let error = format!("{:#}", read(text).expect_err(text));
+            assert!(error.contains(expected), "{error}");
+        }
+    }
+}

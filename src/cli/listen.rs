@@ -1,0 +1,151 @@
+//! `kerbside listen`: what a back office would see, in words or as JSON lines.
+
+use std::io::Write;
+use std::path::PathBuf;
+
+use anyhow::{Context, anyhow};
+
+use super::{Exit, Failure};
+use crate::outbox::Qos;
+use crate::publish::mqtt::{BrokerOptions, Credentials, Received, Subscriber, SubscriberOptions};
+use crate::publish::wire::{
+    AlertMessage, CameraStateMessage, HealthMessage, HitWire, Message, ReadMessage, StatusMessage, UnreadMessage,
+};
+
+/// Arguments of `kerbside listen`.
+#[derive(Debug, clap::Args)]
+pub(super) struct Args {
+    /// Host name or address of the broker
+    #[arg(long, default_value = "127.0.0.1")]
+    host: String,
+    /// Its port
+    #[arg(long, default_value_t = 1883)]
+    port: u16,
+    /// Topic filters
+    #[arg(long = "topic", value_name = "FILTER", default_value = "kerbside/v1/#")]
+    topics: Vec<String>,
+    /// User name at the broker
+    #[arg(long, requires = "password_file")]
+    username: Option<String>,
+    /// File that holds the password alone
+    #[arg(long, value_name = "FILE", requires = "username")]
+    password_file: Option<PathBuf>,
+    /// One JSON object a line: {"topic", "seq", "schema", "historical", "payload"}; pictures by their size
+    #[arg(long)]
+    json: bool,
+    /// End after so many messages (0: never)
+    #[arg(long, value_name = "COUNT", default_value_t = 0)]
+    count: u64,
+}
+
+/// Runs the subcommand.
+pub(super) fn main(args: &Args) -> Result<Exit, Failure> {
+    let mut broker = BrokerOptions::new(&args.host, args.port, &format!("kerbside-listen-{}", std::process::id()));
+    if let (Some(username), Some(file)) = (&args.username, &args.password_file) {
+        let password = std::fs::read_to_string(file)
+            .with_context(|| format!("{}: the password can't be read", file.display()))
+            .map_err(Failure::usage)?;
+        let password = password.trim_end_matches(['\r', '\n']).to_owned();
+        broker.credentials = Some(Credentials { username: username.clone(), password });
+    }
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(Failure::software)?;
+    runtime.block_on(async {
+        let mut subscriber = Subscriber::new(SubscriberOptions { broker, filters: args.topics.clone(), qos: Qos::AtLeastOnce });
+        // The first connection decides: a wrong address should not look like a quiet road.
+        tokio::time::timeout(std::time::Duration::from_secs(10), subscriber.subscribed()).await.map_err(|_| {
+            Failure::software(anyhow!(
+                "no MQTT 5 broker answers at {}:{}; check --host, --port and that it is running",
+                args.host,
+                args.port
+            ))
+        })?;
+        let mut seen = 0;
+        loop {
+            let message = subscriber.next().await;
+            print(&message, args.json)?;
+            seen += 1;
+            if seen == args.count {
+                return Ok(Exit::Ok);
+            }
+        }
+    })
+}
+
+fn print(message: &Received, json: bool) -> Result<(), Failure> {
+    let mut out = std::io::stdout().lock();
+    if json {
+        let payload = serde_json::from_slice(&message.payload)
+            .unwrap_or_else(|_| serde_json::json!({ "size_bytes": message.payload.len(), "content_type": message.content_type }));
+        let line = serde_json::json!({
+            "topic": message.topic, "seq": message.seq, "schema": message.schema, "historical": message.historical, "payload": payload,
+        });
+        writeln!(out, "{line}")?;
+    } else {
+        writeln!(out, "{}", describe(message))?;
+    }
+    Ok(())
+}
+
+/// One line for a person. What can't be understood is shown as what it is: somebody else's message on our topics.
+pub(super) fn describe(message: &Received) -> String {
+    let seq = message.seq.map(|s| format!("#{s}")).unwrap_or_default();
+    let stored = if message.historical == Some(true) { " (was stored)" } else { "" };
+    let text = match message.schema.as_deref() {
+        Some(AlertMessage::SCHEMA) => AlertMessage::decode(&message.payload).map(|m| alert_line(&m)),
+        Some(ReadMessage::SCHEMA) => ReadMessage::decode(&message.payload).map(|m| read_line(&m)),
+        Some(UnreadMessage::SCHEMA) => UnreadMessage::decode(&message.payload).map(|m| {
+            format!("{}  unread  {} frames at {}: {}", m.sightings.best, m.sightings.frames, m.sightings.camera, m.reason)
+        }),
+        Some(StatusMessage::SCHEMA) => StatusMessage::decode(&message.payload).map(|m| {
+            format!(
+                "{}  status  {} is {} (session {})",
+                m.written,
+                m.device,
+                if m.online { "online" } else { "offline" },
+                m.session
+            )
+        }),
+        Some(CameraStateMessage::SCHEMA) => CameraStateMessage::decode(&message.payload).map(|m| {
+            let detail = m.detail.map(|d| format!(": {d}")).unwrap_or_default();
+            format!("{}  camera  {} {}{detail}", m.since, m.camera, m.state.as_str())
+        }),
+        Some(HealthMessage::SCHEMA) => HealthMessage::decode(&message.payload).map(|m| {
+            let waiting: u64 = m.outbox.lanes.values().map(|l| l.rows).sum();
+            let alarms = if m.alarms.is_empty() { "no alarms".into() } else { m.alarms.join("; ") };
+            format!("{}  health  up {} s, {waiting} envelopes wait, {alarms}", m.written, m.uptime_s)
+        }),
+        _ if message.content_type.as_deref() == Some("image/jpeg") => {
+            let name: Vec<&str> = message.topic.rsplit('/').take(2).collect();
+            Ok(format!("{}  {} of {}, {} bytes", " ".repeat(24), name[0], name.get(1).unwrap_or(&"?"), message.payload.len()))
+        }
+        other => Ok(format!("{}: {} bytes of schema {other:?}", message.topic, message.payload.len())),
+    };
+    match text {
+        Ok(text) => format!("{text}  {seq}{stored}"),
+        Err(e) => format!("{}: not of the schema it names: {e}", message.topic),
+    }
+}
+
+pub(super) fn read_line(m: &ReadMessage) -> String {
+    let hits: String = m.hits.iter().map(|h| format!("  ! {}", hit_words(h))).collect();
+    format!(
+        "{}  read    {:<9} {:>3.0}%  {:<12} {} of {} reads agree, {}, {}{hits}",
+        m.sightings.best,
+        m.decoded.vrm,
+        m.decoded.confidence * 100.0,
+        m.decoded.syntax,
+        m.agreeing,
+        m.reads,
+        m.sightings.direction,
+        m.sightings.camera,
+    )
+}
+
+pub(super) fn alert_line(m: &AlertMessage) -> String {
+    let hit = m.hits.first().map(hit_words).unwrap_or_default();
+    format!("{}  ALERT   {:<9} {:>3.0}%  {:<9} {hit}", m.at, m.decoded.vrm, m.decoded.confidence * 100.0, m.phase)
+}
+
+fn hit_words(h: &HitWire) -> String {
+    format!("{} {} ({}, list {}): {}", h.action.to_uppercase(), h.priority, h.class, h.list, h.reason)
+}

@@ -1,0 +1,117 @@
+//! `kerbside run`: the daemon, until it is told to stop.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use anyhow::anyhow;
+use sd_notify::NotifyState;
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
+use signal_hook::iterator::Signals;
+
+use super::{Exit, Failure, check, start_log};
+use crate::clock::SystemClock;
+use crate::config::Settings;
+use crate::publish::sync;
+use crate::runtime::supervisor::{Daemon, Overrides, StartError};
+
+/// Arguments of `kerbside run`.
+#[derive(Debug, clap::Args)]
+pub(super) struct Args {
+    /// The configuration file; systemd/kerbside.toml is a commented one to start from
+    #[arg(long, value_name = "FILE")]
+    config: PathBuf,
+}
+
+/// How often the supervisor looks after its threads.
+const TURN: Duration = Duration::from_millis(100);
+
+/// Runs the subcommand.
+pub(super) fn main(args: &Args, verbose: u8) -> Result<Exit, Failure> {
+    let (settings, hotlist) = check::prepare(&args.config)?;
+    start_log(&settings.log_level, verbose);
+    if let Some(list) = &hotlist {
+        list.faults.iter().for_each(|f| tracing::warn!("hotlist row left out: {f}"));
+    }
+    // Before the first thread, so that no signal falls between.
+    let mut signals = Signals::new([SIGTERM, SIGINT, SIGHUP]).map_err(Failure::software)?;
+    let mut daemon =
+        Daemon::start(settings.clone(), hotlist, Arc::new(SystemClock), &Overrides::default()).map_err(start_failure)?;
+    tracing::info!(cameras = settings.cameras.len(), readers = settings.readers, broker = %settings.broker.host, "started");
+    notify(&[NotifyState::Ready, NotifyState::Status("reading")]);
+    let watchdog = sd_notify::watchdog_enabled().map(|period| period / 2);
+    let mut fed = Instant::now();
+    let failure = loop {
+        std::thread::sleep(TURN);
+        daemon.tick();
+        if let Some(why) = daemon.failed_reader() {
+            break Some(anyhow!("a reader gave up: {why}; it is started afresh by the service manager"));
+        }
+        match daemon.alive() {
+            Ok(()) if watchdog.is_some_and(|period| fed.elapsed() >= period) => {
+                fed = Instant::now();
+                notify(&[NotifyState::Watchdog]);
+            }
+            Ok(()) => {}
+            Err(why) => {
+                // Not fed any more: the service manager ends us when its patience does.
+                tracing::error!("{why}");
+                if watchdog.is_none() {
+                    break Some(anyhow!(why));
+                }
+            }
+        }
+        let mut stop = false;
+        for signal in signals.pending() {
+            if signal == SIGHUP {
+                reload(&daemon, &settings);
+            } else {
+                stop = true;
+            }
+        }
+        if stop {
+            break None;
+        }
+    };
+    notify(&[NotifyState::Stopping]);
+    tracing::info!("stopping");
+    daemon.stop();
+    match failure {
+        None => Ok(Exit::Ok),
+        Some(why) => Err(Failure::software(why)),
+    }
+}
+
+/// Reads the hotlist again; a bad one leaves the old one in force and says so.
+fn reload(daemon: &Daemon, settings: &Settings) {
+    let Some((file, list)) = &settings.hotlist else {
+        tracing::info!("SIGHUP: no hotlist is configured, nothing to read again");
+        return;
+    };
+    match sync::load_csv(file, list) {
+        Ok(loaded) => {
+            loaded.faults.iter().for_each(|f| tracing::warn!("hotlist row left out: {f}"));
+            tracing::info!(entries = loaded.hotlist.len(), version = loaded.hotlist.version().version, "hotlist in force");
+            daemon.set_hotlist(loaded);
+        }
+        Err(e) => {
+            tracing::error!("the new hotlist is refused, the old one stays in force: {e}");
+            daemon.hotlist_refused(&e.to_string());
+        }
+    }
+}
+
+/// What a daemon that did not start means to the service manager: another try helps only where the system was short of something.
+pub(super) fn start_failure(e: StartError) -> Failure {
+    match e {
+        StartError::System(_) => Failure::software(e),
+        StartError::Onnx(_) | StartError::Models(_) | StartError::Outbox(_) => Failure::config(e),
+    }
+}
+
+fn notify(states: &[NotifyState<'_>]) {
+    // Without a service manager there is nobody to tell, which is no fault.
+    if let Err(e) = sd_notify::notify(states) {
+        tracing::debug!("systemd was not told: {e}");
+    }
+}

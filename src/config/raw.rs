@@ -1,0 +1,225 @@
+//! The configuration file exactly as it was typed: types and names are checked, meanings are not.
+//!
+//! Nothing downstream of `resolve` sees these structs. Every key has its default here, and `systemd/kerbside.toml`
+//! shows them all; a test holds the two together.
+
+use serde::Deserialize;
+
+/// The whole file.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RawConfig {
+    pub(super) org: String,
+    pub(super) device: String,
+    #[serde(default = "defaults::state_dir")]
+    pub(super) state_dir: String,
+    #[serde(default)]
+    pub(super) log: RawLog,
+    #[serde(default)]
+    pub(super) models: RawModels,
+    #[serde(default)]
+    pub(super) vision: RawVision,
+    #[serde(default)]
+    pub(super) passage: RawPassage,
+    #[serde(default)]
+    pub(super) alert: RawAlert,
+    #[serde(default)]
+    pub(super) evidence: RawEvidence,
+    #[serde(default)]
+    pub(super) hotlist: RawHotlist,
+    #[serde(default)]
+    pub(super) mqtt: RawMqtt,
+    #[serde(default)]
+    pub(super) outbox: RawOutbox,
+    #[serde(default)]
+    pub(super) health: RawHealth,
+    #[serde(default)]
+    pub(super) camera: Vec<RawCamera>,
+}
+
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct RawLog {
+    pub(super) level: String,
+}
+
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct RawModels {
+    pub(super) dir: String,
+    pub(super) onnxruntime: String,
+    pub(super) precision: String,
+    pub(super) readers: i64,
+}
+
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct RawVision {
+    pub(super) min_score: f64,
+    pub(super) max_candidates: i64,
+    pub(super) second_look_below: f64,
+}
+
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct RawPassage {
+    pub(super) settle_ms: i64,
+    pub(super) min_confidence: f64,
+}
+
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct RawAlert {
+    pub(super) min_confidence: f64,
+    pub(super) min_confidence_at_close: f64,
+    pub(super) cool_down_s: i64,
+    pub(super) expiry_s: i64,
+}
+
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct RawEvidence {
+    pub(super) overview_width_px: i64,
+    pub(super) overview_max_bytes: i64,
+    pub(super) patch_max_bytes: i64,
+}
+
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct RawHotlist {
+    pub(super) file: String,
+    pub(super) list: String,
+}
+
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct RawMqtt {
+    pub(super) host: String,
+    pub(super) port: i64,
+    pub(super) username: String,
+    pub(super) password_file: String,
+    pub(super) keep_alive_s: i64,
+    pub(super) no_subscriber: String,
+}
+
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct RawOutbox {
+    pub(super) max_bytes: i64,
+    pub(super) max_rows: i64,
+}
+
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct RawHealth {
+    pub(super) period_s: i64,
+}
+
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RawCamera {
+    pub(super) id: String,
+    pub(super) kind: String,
+    pub(super) path: String,
+    #[serde(default = "defaults::pace")]
+    pub(super) pace: String,
+    #[serde(default = "defaults::at_end")]
+    pub(super) at_end: String,
+    #[serde(default = "defaults::interval_ms")]
+    pub(super) interval_ms: i64,
+    #[serde(default = "defaults::buffers")]
+    pub(super) buffers: i64,
+    #[serde(default)]
+    pub(super) calibration: String,
+}
+
+/// A camera calibration profile (`calibration/*.toml`) as typed.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RawCalibration {
+    /// Frame size that the profile was made for, pixels.
+    pub(super) frame_px: [i64; 2],
+    /// Where plates are looked for: left, top, right, bottom, pixels of that frame.
+    pub(super) region_px: [i64; 4],
+}
+
+pub(super) mod defaults {
+    pub(in crate::config) fn state_dir() -> String {
+        "/var/lib/kerbside".into()
+    }
+    pub(in crate::config) fn pace() -> String {
+        "real_time".into()
+    }
+    pub(in crate::config) fn at_end() -> String {
+        "stop".into()
+    }
+    pub(in crate::config) const fn interval_ms() -> i64 {
+        200
+    }
+    pub(in crate::config) const fn buffers() -> i64 {
+        16
+    }
+}
+
+impl Default for RawLog {
+    fn default() -> Self {
+        Self { level: "info".into() }
+    }
+}
+impl Default for RawModels {
+    fn default() -> Self {
+        Self {
+            dir: super::DEFAULT_MODELS_DIR.into(),
+            onnxruntime: super::DEFAULT_ONNXRUNTIME.into(),
+            precision: "int8".into(),
+            readers: 0,
+        }
+    }
+}
+impl Default for RawVision {
+    fn default() -> Self {
+        Self { min_score: 0.3, max_candidates: 12, second_look_below: 0.97 }
+    }
+}
+impl Default for RawPassage {
+    fn default() -> Self {
+        Self { settle_ms: 600, min_confidence: 0.5 }
+    }
+}
+impl Default for RawAlert {
+    fn default() -> Self {
+        Self { min_confidence: 0.9, min_confidence_at_close: 0.6, cool_down_s: 60, expiry_s: 300 }
+    }
+}
+impl Default for RawEvidence {
+    fn default() -> Self {
+        Self { overview_width_px: 960, overview_max_bytes: 102_400, patch_max_bytes: 12_288 }
+    }
+}
+impl Default for RawHotlist {
+    fn default() -> Self {
+        Self { file: String::new(), list: "local".into() }
+    }
+}
+impl Default for RawMqtt {
+    fn default() -> Self {
+        Self {
+            host: "127.0.0.1".into(),
+            port: 1883,
+            username: String::new(),
+            password_file: String::new(),
+            keep_alive_s: 30,
+            no_subscriber: "deliver".into(),
+        }
+    }
+}
+impl Default for RawOutbox {
+    fn default() -> Self {
+        Self { max_bytes: 2_147_483_648, max_rows: 1_000_000 }
+    }
+}
+impl Default for RawHealth {
+    fn default() -> Self {
+        Self { period_s: 10 }
+    }
+}

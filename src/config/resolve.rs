@@ -1,0 +1,310 @@
+//! From what was typed to what runs: every value checked against its range, every name against its choices, relative
+//! paths anchored, defaults filled in. All faults are collected before anything is said.
+
+use std::collections::HashSet;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use super::Fault;
+use super::raw::{RawCalibration, RawCamera, RawConfig};
+use crate::anpr::core::CoreOptions;
+use crate::camera::{AtEnd, Pace};
+use crate::geometry::{FramePx, Rect};
+use crate::ident::{CameraId, is_opaque_id};
+use crate::outbox::Limits;
+use crate::publish::mqtt::{BrokerOptions, Credentials, NoSubscriber};
+use crate::publish::topic::Topics;
+use crate::vision::VisionOptions;
+use crate::vision::evidence::EvidenceOptions;
+use crate::vision::manifest::Precision;
+
+/// Everything that the daemon needs to start.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// Topics of this device.
+    pub topics: Topics,
+    /// The device's id.
+    pub device: String,
+    /// Folder of the outbox.
+    pub state_dir: PathBuf,
+    /// Least level of log lines: error, warn, info, debug or trace.
+    pub log_level: String,
+    /// Folder with models and manifest.
+    pub models_dir: PathBuf,
+    /// ONNX Runtime's shared library.
+    pub onnxruntime: PathBuf,
+    /// Reader threads; each has its own models.
+    pub readers: usize,
+    /// What vision is made of.
+    pub vision: VisionOptions,
+    /// How passages, grammar and alerts work.
+    pub core: CoreOptions,
+    /// How evidence is packed.
+    pub evidence: EvidenceOptions,
+    /// Seconds after which the live copy of an alert is stale.
+    pub alert_expiry_s: u32,
+    /// Hotlist file and list id; none matches nothing.
+    pub hotlist: Option<(PathBuf, String)>,
+    /// The broker.
+    pub broker: BrokerOptions,
+    /// What becomes of an envelope that the broker took but had no subscriber for.
+    pub no_subscriber: NoSubscriber,
+    /// Caps of the outbox.
+    pub outbox: Limits,
+    /// Time between two health messages.
+    pub health_period: Duration,
+    /// The cameras, at least one.
+    pub cameras: Vec<CameraSettings>,
+}
+
+/// One camera.
+#[derive(Clone, Debug)]
+pub struct CameraSettings {
+    /// Its name.
+    pub id: CameraId,
+    /// Where its frames come from.
+    pub source: SourceSettings,
+    /// How fast its clip plays.
+    pub pace: Pace,
+    /// What happens at the clip's end.
+    pub at_end: AtEnd,
+    /// Frame buffers.
+    pub buffers: usize,
+    /// Where plates are looked for; none means the whole frame.
+    pub region: Option<Rect<FramePx>>,
+}
+
+/// Where frames come from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum SourceSettings {
+    /// A clip.
+    Clip(PathBuf),
+    /// A folder of stills (or one), shown so far apart.
+    Stills(PathBuf, Duration),
+}
+
+/// Faults so far, and the checks that add to them.
+struct Checker<'a> {
+    base: &'a Path,
+    faults: Vec<Fault>,
+}
+
+impl Checker<'_> {
+    fn fault(&mut self, key: impl Into<String>, what: impl Into<String>) {
+        self.faults.push(Fault { key: key.into(), what: what.into() });
+    }
+
+    fn integer<T: TryFrom<i64> + Default>(&mut self, key: &str, value: i64, least: i64, most: i64) -> T {
+        if (least..=most).contains(&value)
+            && let Ok(value) = T::try_from(value)
+        {
+            return value;
+        }
+        self.fault(key, format!("{value} is not between {least} and {most}"));
+        T::default()
+    }
+
+    #[allow(clippy::cast_possible_truncation)] // shares: six digits are plenty
+    fn share(&mut self, key: &str, value: f64) -> f32 {
+        if !(0.0..=1.0).contains(&value) {
+            self.fault(key, format!("{value} is not between 0 and 1"));
+        }
+        value as f32
+    }
+
+    fn choice<T: Copy>(&mut self, key: &str, value: &str, choices: &[(&str, T)]) -> T {
+        if let Some((_, chosen)) = choices.iter().find(|(name, _)| *name == value) {
+            return *chosen;
+        }
+        let names: Vec<String> = choices.iter().map(|(name, _)| format!("\"{name}\"")).collect();
+        self.fault(key, format!("\"{value}\" is none of {}", names.join(", ")));
+        choices[0].1
+    }
+
+    fn id(&mut self, key: &str, value: &str) {
+        if !is_opaque_id(value) {
+            self.fault(
+                key,
+                format!("\"{value}\" is not 1 to 32 of a-z, 0-9, - and _ (it becomes part of topics; use no place names)"),
+            );
+        }
+    }
+
+    fn path(&self, value: &str) -> PathBuf {
+        self.base.join(value)
+    }
+
+    /// A path that must be there already.
+    fn existing(&mut self, key: &str, value: &str) -> PathBuf {
+        let path = self.path(value);
+        if value.is_empty() {
+            self.fault(key, "it is empty; give a path");
+        } else if !path.exists() {
+            self.fault(key, format!("{} does not exist", path.display()));
+        }
+        path
+    }
+}
+
+/// Checks and resolves; gives all faults at once.
+pub(super) fn resolve(raw: &RawConfig, base: &Path) -> Result<Settings, Vec<Fault>> {
+    let mut c = Checker { base, faults: Vec::new() };
+    c.id("org", &raw.org);
+    c.id("device", &raw.device);
+    let level = ["error", "warn", "info", "debug", "trace"];
+    c.choice("log.level", &raw.log.level, &level.map(|l| (l, ())));
+
+    let mut vision = VisionOptions {
+        precision: c.choice("models.precision", &raw.models.precision, &[("int8", Precision::Int8), ("fp32", Precision::Fp32)]),
+        second_look_below: c.share("vision.second_look_below", raw.vision.second_look_below),
+        ..VisionOptions::default()
+    };
+    vision.detector.min_score = c.share("vision.min_score", raw.vision.min_score);
+    vision.detector.max_candidates = c.integer("vision.max_candidates", raw.vision.max_candidates, 1, 64);
+
+    let mut core = CoreOptions::default();
+    core.passage.settle_ms = c.integer("passage.settle_ms", raw.passage.settle_ms, 50, 60_000);
+    core.passage.min_confidence = c.share("passage.min_confidence", raw.passage.min_confidence);
+    core.alert.min_confidence = c.share("alert.min_confidence", raw.alert.min_confidence);
+    core.alert.min_confidence_at_close = c.share("alert.min_confidence_at_close", raw.alert.min_confidence_at_close);
+    core.alert.cool_down_ms = 1000 * c.integer::<u64>("alert.cool_down_s", raw.alert.cool_down_s, 0, 86_400);
+
+    let evidence = EvidenceOptions {
+        overview_width_px: c.integer("evidence.overview_width_px", raw.evidence.overview_width_px, 160, 4096),
+        overview_max_bytes: c.integer("evidence.overview_max_bytes", raw.evidence.overview_max_bytes, 8_192, 1_000_000),
+        patch_max_bytes: c.integer("evidence.patch_max_bytes", raw.evidence.patch_max_bytes, 1_024, 200_000),
+    };
+
+    let hotlist = (!raw.hotlist.file.is_empty()).then(|| {
+        c.id("hotlist.list", &raw.hotlist.list);
+        (c.existing("hotlist.file", &raw.hotlist.file), raw.hotlist.list.clone())
+    });
+
+    if raw.mqtt.host.is_empty() {
+        c.fault("mqtt.host", "it is empty; give the broker's host name or address");
+    }
+    let port = c.integer("mqtt.port", raw.mqtt.port, 1, 65_535);
+    let mut broker = BrokerOptions::new(&raw.mqtt.host, port, &format!("kerbside-{}-{}", raw.org, raw.device));
+    broker.keep_alive = Duration::from_secs(c.integer("mqtt.keep_alive_s", raw.mqtt.keep_alive_s, 5, 3_600));
+    broker.credentials = credentials(&mut c, raw);
+    broker.seed = raw.device.bytes().fold(1, |h: u64, b| h.wrapping_mul(31).wrapping_add(u64::from(b)));
+
+    let no_subscriber = c.choice(
+        "mqtt.no_subscriber",
+        &raw.mqtt.no_subscriber,
+        &[("deliver", NoSubscriber::Deliver), ("hold", NoSubscriber::Hold)],
+    );
+
+    let outbox = Limits {
+        max_bytes: c.integer("outbox.max_bytes", raw.outbox.max_bytes, 1_048_576, 1_099_511_627_776),
+        max_rows: c.integer("outbox.max_rows", raw.outbox.max_rows, 100, 100_000_000),
+    };
+    let health_period = Duration::from_secs(c.integer("health.period_s", raw.health.period_s, 1, 3_600));
+    let alert_expiry_s = c.integer("alert.expiry_s", raw.alert.expiry_s, 10, 86_400);
+
+    let cameras: Vec<CameraSettings> =
+        raw.camera.iter().enumerate().filter_map(|(i, camera)| resolve_camera(&mut c, i, camera)).collect();
+    if raw.camera.is_empty() {
+        c.fault("camera", "there is none; add a [[camera]] table with id, kind and path");
+    }
+    let mut names = HashSet::new();
+    for (i, camera) in raw.camera.iter().enumerate() {
+        if !names.insert(&camera.id) {
+            c.fault(format!("camera[{i}].id"), format!("\"{}\" is the id of another camera too", camera.id));
+        }
+    }
+    let readers: usize = c.integer("models.readers", raw.models.readers, 0, 64);
+    let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+    // No more readers than cameras: a camera stays with its reader, so one more would idle.
+    let readers = if readers == 0 { cores } else { readers }.min(cameras.len().max(1));
+
+    let topics = Topics::new(&raw.org, &raw.device);
+    match topics {
+        Ok(topics) if c.faults.is_empty() => Ok(Settings {
+            topics,
+            device: raw.device.clone(),
+            state_dir: c.path(&raw.state_dir),
+            log_level: raw.log.level.clone(),
+            models_dir: c.path(&raw.models.dir),
+            onnxruntime: c.path(&raw.models.onnxruntime),
+            readers,
+            vision,
+            core,
+            evidence,
+            alert_expiry_s,
+            hotlist,
+            broker,
+            no_subscriber,
+            outbox,
+            health_period,
+            cameras,
+        }),
+        Ok(_) => Err(c.faults),
+        Err(e) if c.faults.is_empty() => Err(vec![Fault { key: "org, device".into(), what: e.to_string() }]),
+        Err(_) => Err(c.faults),
+    }
+}
+
+/// The password comes from a file, never from the configuration itself.
+fn credentials(c: &mut Checker<'_>, raw: &RawConfig) -> Option<Credentials> {
+    if raw.mqtt.username.is_empty() {
+        if !raw.mqtt.password_file.is_empty() {
+            c.fault("mqtt.password_file", "there is no mqtt.username to go with it");
+        }
+        return None;
+    }
+    let path = c.existing("mqtt.password_file", &raw.mqtt.password_file);
+    let password = match std::fs::read_to_string(&path) {
+        Ok(text) => text.trim_end_matches(['\r', '\n']).to_owned(),
+        Err(e) => {
+            if path.exists() {
+                c.fault("mqtt.password_file", format!("{}: {e}", path.display()));
+            }
+            return None;
+        }
+    };
+    Some(Credentials { username: raw.mqtt.username.clone(), password })
+}
+
+fn resolve_camera(c: &mut Checker<'_>, index: usize, raw: &RawCamera) -> Option<CameraSettings> {
+    let key = |name: &str| format!("camera[{index}].{name}");
+    c.id(&key("id"), &raw.id);
+    let path = c.existing(&key("path"), &raw.path);
+    let interval = Duration::from_millis(c.integer(&key("interval_ms"), raw.interval_ms, 1, 3_600_000));
+    let is_stills = c.choice(&key("kind"), &raw.kind, &[("clip", false), ("stills", true)]);
+    let source = if is_stills { SourceSettings::Stills(path, interval) } else { SourceSettings::Clip(path) };
+    let pace = c.choice(&key("pace"), &raw.pace, &[("real_time", Pace::RealTime), ("lossless", Pace::Lossless)]);
+    let at_end = c.choice(&key("at_end"), &raw.at_end, &[("stop", AtEnd::Stop), ("repeat", AtEnd::Repeat)]);
+    let buffers = c.integer(&key("buffers"), raw.buffers, 6, 256);
+    let region = (!raw.calibration.is_empty()).then(|| calibration(c, &key("calibration"), &raw.calibration)).flatten();
+    Some(CameraSettings { id: CameraId::new(&raw.id)?, source, pace, at_end, buffers, region })
+}
+
+/// Reads a calibration profile: for now, where plates are looked for.
+fn calibration(c: &mut Checker<'_>, key: &str, value: &str) -> Option<Rect<FramePx>> {
+    let path = c.existing(key, value);
+    let text = std::fs::read_to_string(&path).ok()?;
+    let profile: RawCalibration = match toml::from_str(&text) {
+        Ok(profile) => profile,
+        Err(e) => {
+            c.fault(key, format!("{}: {}", path.display(), e.to_string().trim_end()));
+            return None;
+        }
+    };
+    let ([width, height], [x0, y0, x1, y1]) = (profile.frame_px, profile.region_px);
+    if !(0 <= x0 && x0 < x1 && x1 <= width && 0 <= y0 && y0 < y1 && y1 <= height && width.max(height) <= 16_384) {
+        c.fault(
+            key,
+            format!(
+                "{}: region_px {:?} is not left, top, right, bottom inside frame_px {:?}",
+                path.display(),
+                profile.region_px,
+                profile.frame_px
+            ),
+        );
+        return None;
+    }
+    #[allow(clippy::cast_precision_loss)] // at most 16384
+    let side = |v: i64| v as f32;
+    Some(Rect::new(side(x0), side(y0), side(x1), side(y1)))
+}

@@ -1,0 +1,86 @@
+//! What a configuration file may say, and what is said back.
+
+use super::*;
+
+const SHIPPED: &str = include_str!("../../systemd/kerbside.toml");
+
+fn with_clip(extra: &str) -> (tempfile::TempDir, String) {
+    let dir = tempfile::tempdir().expect("a folder");
+    std::fs::write(dir.path().join("clip.mp4"), b"x").expect("written");
+    let text = format!("org = \"o\"\ndevice = \"d\"\n{extra}\n[[camera]]\nid = \"c\"\nkind = \"clip\"\npath = \"clip.mp4\"\n");
+    (dir, text)
+}
+
+fn load_text(extra: &str) -> Result<Settings, ConfigError> {
+    let (dir, text) = with_clip(extra);
+    parse(&text, &dir.path().join("kerbside.toml"))
+}
+
+#[test]
+fn the_shipped_file_holds_every_key_at_its_default() {
+    let shipped: raw::RawConfig = toml::from_str(SHIPPED).expect("the shipped file is valid");
+    let camera = "[[camera]]\nid = \"cam-1\"\nkind = \"clip\"\npath = \"/var/lib/kerbside/clip.mp4\"";
+    let least: raw::RawConfig =
+        toml::from_str(&format!("org = \"example\"\ndevice = \"box-1\"\n{camera}")).expect("the least file is valid");
+    assert_eq!(shipped, least, "a default in code differs from the shipped file");
+    // Every key that the code knows stands in the file: the Debug form of the defaults names them all.
+    let known = format!("{shipped:?}");
+    for field in known.split([' ', '{', ',']).filter_map(|w| w.strip_suffix(':')) {
+        let listed = SHIPPED
+            .lines()
+            .any(|l| l.starts_with(&format!("{field} =")) || l == format!("[{field}]") || l == format!("[[{field}]]"));
+        assert!(listed, "key `{field}` is missing from systemd/kerbside.toml");
+    }
+}
+
+#[test]
+fn a_small_file_resolves() {
+    let settings = load_text("").expect("valid");
+    assert_eq!(settings.cameras.len(), 1);
+    assert_eq!(settings.readers, 1, "no more readers than cameras");
+    assert!(settings.hotlist.is_none());
+}
+
+#[test]
+fn all_faults_are_told_at_once_with_their_keys() {
+    let text = "[mqtt]\nport = 70000\nhost = \"\"\n[vision]\nmin_score = 1.5\n[models]\nprecision = \"int4\"\n[hotlist]\nfile = \"nowhere.csv\"";
+    let Err(ConfigError::Faults { faults, .. }) = load_text(text) else { panic!("accepted") };
+    let keys: Vec<&str> = faults.iter().map(|f| f.key.as_str()).collect();
+    for key in ["mqtt.port", "mqtt.host", "vision.min_score", "models.precision", "hotlist.file"] {
+        assert!(keys.contains(&key), "{key} is missing from {keys:?}");
+    }
+    assert!(faults.iter().any(|f| f.what.contains("is none of \"int8\", \"fp32\"")));
+}
+
+#[test]
+fn unknown_keys_and_wrong_types_name_file_key_and_line() {
+    for (extra, key, expected) in [
+        ("[mqtt]\nprot = 1883", "mqtt.prot", "unknown field `prot`"),
+        ("[mqtt]\nport = \"1883\"", "mqtt.port", "invalid type"),
+        ("[nonsense]\na = 1", "nonsense", "unknown field `nonsense`"),
+        ("[log]\nlevel = ", "log.level", "line 4"),
+    ] {
+        let error = load_text(extra).expect_err(extra).to_string();
+        assert!(error.contains("kerbside.toml"), "{error}");
+        assert!(error.contains(key) && error.contains(expected), "{extra:?} -> {error}");
+    }
+}
+
+#[test]
+fn cameras_are_checked_one_by_one() {
+    let (dir, text) = with_clip("");
+    let more = format!("{text}[[camera]]\nid = \"c\"\nkind = \"film\"\npath = \"missing.mp4\"\nbuffers = 1\n");
+    let Err(ConfigError::Faults { faults, .. }) = parse(&more, &dir.path().join("k.toml")) else { panic!("accepted") };
+    let keys: Vec<&str> = faults.iter().map(|f| f.key.as_str()).collect();
+    assert_eq!(keys, ["camera[1].path", "camera[1].kind", "camera[1].buffers", "camera[1].id"]);
+    let none = parse("org = \"o\"\ndevice = \"d\"\n", &dir.path().join("k.toml")).expect_err("no camera").to_string();
+    assert!(none.contains("[[camera]]"), "{none}");
+}
+
+#[test]
+fn key_paths_count_tables_of_one_name() {
+    let text = "a = 1\n[t]\nb = 2\n[[c]]\nd = 3\n[[c]]\ne = 4\n";
+    for (needle, expected) in [("a =", "a"), ("b =", "t.b"), ("d =", "c[0].d"), ("e =", "c[1].e")] {
+        assert_eq!(key_path_at(text, text.find(needle).expect("present")), expected);
+    }
+}

@@ -1,0 +1,94 @@
+//! # Kerbside: the architecture
+//!
+//! Kerbside is an edge ANPR daemon. A camera box at the roadside or in a vehicle runs it. Frames come in; two small ONNX
+//! models find and read number plates; the reads of one vehicle become one capture record; each record is matched
+//! against a hotlist that is held on the box; records and alerts go over MQTT to the back office, and nothing is lost on
+//! the way.
+//!
+//! ## Bird's eye
+//!
+//! ```text
+//! Frame -> Candidate -> PlatePatch -> PlateRead -> Passage => CaptureRecord + Hit -> Envelope -> (outbox) -> broker
+//! [capture-<camera>][------------ reader-<n>: vision, then core ------------][---- recorder ----][-- net --]
+//! ```
+//!
+//! One typed step a stage. Each thread owns its state and waits in one place:
+//!
+//! | thread | waits on | sends | when the next stage is slow |
+//! |---|---|---|---|
+//! | main = supervisor | a tick, signals | shutdown, health | — |
+//! | `capture-<camera>` | its source | `Frame` into its slot | live: overwrites the older frame and counts it; lossless clip: waits |
+//! | `reader-<n>` | its slots, a tick | outcomes | lets pictures go (counted), then keeps text, then waits |
+//! | `recorder` | the outcome queue | commits | it alone waits for the disk |
+//! | `net` (tokio, current thread) | outbox wake, broker | publishes | the outbox grows to its cap |
+//!
+//! ## Codemap, in reading order
+//!
+//! | rank | room | what lives there |
+//! |---|---|---|
+//! | 0 | [`clock`] | moments on two clocks with their quality, simulated time, backoff |
+//! | 0 | [`geometry`] | points, boxes, quadrilaterals, each in a space that is its type |
+//! | 0 | [`ident`] | opaque names and frame numbers |
+//! | 1 | [`frame`] | pixels on loan from a pool |
+//! | 1 | [`anpr`] | the pure core: marks, formats, reads, decoding, passages, hotlist, alerts; `core::Core::apply(event) -> effects` |
+//! | 1 | [`outbox`] | the durable queue of opaque bytes, in lanes, numbered without gaps |
+//! | 2 | [`vision`] | pixels to reads; owns the models; `onnx` alone names the runtime |
+//! | 2 | [`camera`] | sources, and the thread that keeps one going; `camera/opencv.rs` alone names videoio |
+//! | 2 | [`publish`] | messages, topics, MQTT (`publish/mqtt` alone names the client), hotlists from files |
+//! | 3 | [`config`] | the file as typed, and the settings that run |
+//! | 4 | [`runtime`] | pipeline, reader, recorder, health, supervisor |
+//! | 5 | [`cli`] | one file a subcommand; the only place that prints |
+//!
+//! `use crate::` points to a lower rank only. `tests/it/tidy.rs` holds this table, who may name which crate, and how long a
+//! file may be.
+//!
+//! ## Invariants, most of them absences
+//!
+//! - The core has no I/O, no threads, no pixels, no serde, and never asks what time it is: `now` is an argument.
+//! - The outbox has never heard of plates, vision of a hotlist, a camera of a detector.
+//! - Only the net thread is async.
+//! - A record that is visible on any interface is committed on disk first. An envelope leaves the outbox only on an
+//!   acknowledgement that we matched to it, with a reason below 0x80; the MQTT client's own memory is never trusted.
+//! - Work is lost in two places only, both counted and told in health: the frame slot, and the outbox at its cap. (Under a
+//!   stalled disk pictures are let go first, counted too.)
+//! - Grammar is a prior, never a filter: what the eye saw (`raw`), what grammar made of it (`vrm`) and which format decided
+//!   (`syntax`) are all published; characters of another shape that only grammar decided are marked `repaired`.
+//! - No mark stands in a log line above `debug`, in a topic, or in a retained message.
+//! - In steady state the Rust side allocates nothing per frame but the small containers of the ONNX wrapper.
+//! - `unsafe` is denied everywhere but in one function of `clock` (asking the kernel's clock discipline).
+//!
+//! ## Words
+//!
+//! One word a concept. *Frame*, *candidate* (a place where a plate may be), *plate patch* (the rectified crop), *read* (glyph
+//! probabilities at every position, never only a text), *mark* or VRM, *key* (a mark with look-alikes folded), *passage* (one
+//! vehicle going past one camera, open), *capture record* (a passage, closed and read), *unread passage* (closed, not read,
+//! with its reason), *evidence* (patch and overview of the very frame that was read best), *hotlist* and its *entry*, *hit*,
+//! *alert* (early, confirmed, retracted), *outbox*, *envelope*, *epoch* (one connection to the broker).
+//!
+//! ## Boundaries and failure
+//!
+//! Every boundary error answers one question: drop (a frame), retry (a camera, a broker, a disk), restart (exit 70: models that
+//! fail 25 frames in a row, a thread that ended), or fix the installation (exit 78: configuration, models, outbox folder, before
+//! any thread runs). A release build aborts on panic and the service manager starts it again: crash and power cut share one path.
+//!
+//! Not here yet, each behind a boundary that stands: live cameras (`camera::Source`), a motion gate (`vision`), signed and
+//! synced hotlists (`publish::sync`), TLS, back-office acknowledgement and commands (`publish::mqtt`), calibration.
+
+#![cfg_attr(test, allow(clippy::unwrap_used))]
+
+pub mod clock;
+pub mod geometry;
+pub mod ident;
+
+pub mod anpr;
+pub mod frame;
+pub mod outbox;
+
+pub mod camera;
+pub mod publish;
+pub mod vision;
+
+pub mod config;
+pub mod runtime;
+
+pub mod cli;

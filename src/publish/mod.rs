@@ -1,0 +1,10 @@
+//! What leaves the box, in which words, under which topics, and over which wire.
+//!
+//! [`wire`] turns domain values into messages, [`topic`] names the places that they go to, [`mqtt`] carries them. Nothing here
+//! decides what is worth telling, and nothing here remembers: the outbox does. `wire` and `topic` are used by the recorder
+//! thread; `mqtt` and [`sync`] run on the net thread.
+
+pub mod mqtt;
+pub mod sync;
+pub mod topic;
+pub mod wire;

@@ -1,0 +1,159 @@
+//! What outlives an epoch: the outlet, the newest live messages, and which rows have to wait. Net thread; no network here.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use super::stats::count;
+use super::{Live, MqttOptions, Ports};
+use crate::clock::Backoff;
+use crate::outbox::{GapReason, Seq};
+
+/// With so many rows refused and waiting, the broker refuses everything: nothing new is sent until one of them is due.
+const MAX_PUT_OFF: usize = 64;
+/// Epochs that the broker closed over sent rows without acknowledging any, before rows go one at a time to find the culprit.
+const BARREN_BEFORE_SINGLE: u32 = 2;
+
+/// Rows remembered as sent before, for counting repeats.
+const MAX_UNSETTLED: usize = 4096;
+/// A refused row not tried again for so long after it was due has left the outbox.
+const FORGET_AFTER: Duration = Duration::from_mins(10);
+
+/// A refused row's wait.
+#[derive(Debug)]
+struct PutOff {
+    until: Instant,
+    backoff: Backoff,
+}
+
+/// The newest message of a retained topic.
+#[derive(Debug)]
+pub(super) struct Latest {
+    pub(super) schema: String,
+    pub(super) payload: Vec<u8>,
+    /// Not yet published in this epoch.
+    pub(super) dirty: bool,
+}
+
+/// State across epochs.
+#[derive(Debug)]
+pub(super) struct Desk {
+    pub(super) options: MqttOptions,
+    pub(super) ports: Ports,
+    pub(super) latest: BTreeMap<String, Latest>,
+    /// Fleeting messages of this epoch, not yet handed on.
+    pub(super) fleeting: Vec<(String, String, Vec<u8>)>,
+    put_off: BTreeMap<Seq, PutOff>,
+    /// Rows that were in flight when an epoch ended.
+    unsettled: BTreeSet<Seq>,
+    barren: u32,
+}
+
+impl Desk {
+    pub(super) fn new(options: MqttOptions, ports: Ports) -> Self {
+        let presence = Latest { schema: options.presence.schema.clone(), payload: options.presence.online.clone(), dirty: true };
+        let latest = BTreeMap::from([(options.presence.topic.clone(), presence)]);
+        Self { options, ports, latest, fleeting: Vec::new(), put_off: BTreeMap::new(), unsettled: BTreeSet::new(), barren: 0 }
+    }
+
+    /// Keeps a live message, or drops it when it is of the moment and there is no connection.
+    pub(super) fn take_live(&mut self, live: Live, connected: bool) {
+        match live {
+            Live::Latest { topic, schema, payload } => drop(self.latest.insert(topic, Latest { schema, payload, dirty: true })),
+            Live::Fleeting { topic, schema, payload } if connected && self.fleeting.len() < 16 => {
+                self.fleeting.push((topic, schema, payload));
+            }
+            Live::Fleeting { .. } => count(&self.ports.stats.live_dropped),
+        }
+    }
+
+    /// A new connection: everything live is to be told again.
+    pub(super) fn begin_epoch(&mut self) {
+        self.latest.values_mut().for_each(|l| l.dirty = true);
+        self.fleeting.clear();
+    }
+
+    /// A connection ended with `flying` in the air. `blamed`: the broker itself closed it, after rows had been sent and none
+    /// acknowledged. If this goes on, rows go one at a time, and the one that the broker hangs up on is put off.
+    pub(super) fn end_epoch(&mut self, flying: impl Iterator<Item = Seq>, blamed: bool) {
+        let flying: Vec<Seq> = flying.collect();
+        if blamed {
+            self.barren = self.barren.saturating_add(1);
+            if let ([culprit], true) = (&flying[..], self.barren > BARREN_BEFORE_SINGLE) {
+                tracing::warn!(seq = culprit.get(), "the broker hangs up on this row; trying others first");
+                self.put_off(*culprit);
+            }
+        }
+        if self.unsettled.len() > MAX_UNSETTLED {
+            self.unsettled.clear(); // rows evicted meanwhile pile up here; only the count of repeats suffers
+        }
+        self.unsettled.extend(flying);
+    }
+
+    /// Rows that may fly at once, of `window`.
+    pub(super) const fn row_window(&self, window: usize) -> usize {
+        if self.barren >= BARREN_BEFORE_SINGLE { 1 } else { window }
+    }
+
+    /// Counts a row that goes out.
+    pub(super) fn sent(&mut self, seq: Seq) {
+        count(&self.ports.stats.published);
+        if self.unsettled.remove(&seq) {
+            count(&self.ports.stats.resent);
+        }
+    }
+
+    /// A row has arrived.
+    pub(super) fn arrived(&mut self, seq: Seq) {
+        count(&self.ports.stats.acknowledged);
+        self.put_off.remove(&seq);
+        self.barren = 0;
+    }
+
+    /// A row has to wait; longer each time.
+    pub(super) fn put_off(&mut self, seq: Seq) {
+        let floor = self.options.refused_wait;
+        let new = || PutOff { until: Instant::now(), backoff: Backoff::new(floor, floor * 32, seq.get()) };
+        // Rows evicted while they waited are never heard of again.
+        let now = Instant::now();
+        self.put_off.retain(|_, p| now.saturating_duration_since(p.until) < FORGET_AFTER);
+        let entry = self.put_off.entry(seq).or_insert_with(new);
+        entry.until = Instant::now() + entry.backoff.next_wait();
+    }
+
+    /// Whether the broker refuses so much that sending more makes no sense now.
+    pub(super) fn is_choked(&self) -> bool {
+        self.put_off.len() >= MAX_PUT_OFF && self.put_off.values().all(|p| p.until > Instant::now())
+    }
+
+    /// Rows that have to wait still.
+    pub(super) fn waiting(&self) -> impl Iterator<Item = Seq> {
+        let now = Instant::now();
+        self.put_off.iter().filter(move |(_, p)| p.until > now).map(|(seq, _)| *seq)
+    }
+
+    /// When the next of them is due.
+    pub(super) fn next_due(&self) -> Option<Instant> {
+        let now = Instant::now();
+        self.put_off.values().map(|p| p.until).filter(|t| *t > now).min()
+    }
+
+    /// A row that no packet of this broker can hold: out of the store, into the gap table.
+    pub(super) fn dead_letter(&mut self, seq: Seq, topic: &str, bytes: usize, limit: usize) {
+        tracing::error!(seq = seq.get(), topic, bytes, limit, "larger than the broker takes; noted as missing");
+        count(&self.ports.stats.dead_lettered);
+        self.ports.stats.failed(format!("row {seq} on {topic}: {bytes} bytes, the broker takes {limit}"));
+        let now = self.ports.clock.now().utc;
+        if let Err(error) = self.ports.outlet.lose(&[seq], GapReason::TooLarge, now) {
+            self.storage_failed(&error.to_string());
+            self.put_off(seq);
+        }
+    }
+
+    /// The disk failed under us. Nothing is lost by that; it is said, and the next try may do better.
+    pub(super) fn storage_failed(&self, error: &str) {
+        tracing::error!(error, "the outbox did not answer");
+        self.ports.stats.failed(error.to_owned());
+    }
+}

@@ -1,0 +1,146 @@
+//! What an epoch sends, and in which order: live messages, then text by lane, then pictures. Net thread, no waiting.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use rumqttc::v5::mqttbytes::QoS;
+use rumqttc::v5::mqttbytes::v5::{Publish, PublishProperties};
+use tokio::time::Instant;
+
+use super::super::client::{CONTENT_TYPE, packet_size};
+use super::super::stats::count;
+use super::{Epoch, SPARE_REQUESTS, Ticket};
+use crate::outbox::{Envelope, Lane, Qos, Seq};
+
+const TEXT: [Lane; 3] = [Lane::Alert, Lane::Read, Lane::Health];
+const IMAGES: [Lane; 2] = [Lane::Patch, Lane::Overview];
+
+impl Epoch<'_> {
+    /// Messages in flight or about to be, of those that take a place in the window.
+    fn in_window(&self) -> usize {
+        self.by_packet.len() + self.queued.iter().filter(|t| **t != Ticket::Fleeting).count()
+    }
+
+    pub(super) fn tell_live(&mut self) {
+        let dirty: Vec<String> = self.desk.latest.iter().filter(|(_, l)| l.dirty).map(|(topic, _)| topic.clone()).collect();
+        for topic in dirty {
+            if self.in_window() >= self.window {
+                break;
+            }
+            let Some(latest) = self.desk.latest.get_mut(&topic) else { continue };
+            latest.dirty = false;
+            let (schema, payload) = (latest.schema.clone(), latest.payload.clone());
+            self.publish_live(&topic, &schema, payload, Ticket::Latest);
+        }
+        for (topic, schema, payload) in std::mem::take(&mut self.desk.fleeting) {
+            if self.queued.len() < self.window + SPARE_REQUESTS / 2 {
+                self.publish_live(&topic, &schema, payload, Ticket::Fleeting);
+            } else {
+                count(&self.desk.ports.stats.live_dropped);
+            }
+        }
+    }
+
+    pub(super) fn publish_live(&mut self, topic: &str, schema: &str, payload: Vec<u8>, ticket: Ticket) {
+        let properties = PublishProperties {
+            user_properties: vec![("schema".to_owned(), schema.to_owned())],
+            content_type: Some(CONTENT_TYPE.to_owned()),
+            payload_format_indicator: Some(1),
+            ..PublishProperties::default()
+        };
+        let qos = if ticket == Ticket::Fleeting { QoS::AtMostOnce } else { QoS::AtLeastOnce };
+        let publish = Publish::new(topic, qos, payload, Some(properties.clone()));
+        let retain = ticket != Ticket::Fleeting && self.retain;
+        let fits = packet_size(&publish) <= self.max_packet;
+        if fits && self.client.try_publish_with_properties(topic, qos, retain, publish.payload, properties).is_ok() {
+            self.queued.push_back(ticket);
+        } else {
+            count(&self.desk.ports.stats.live_dropped);
+        }
+    }
+
+    /// Sends what is due until the window is full or nothing is left.
+    pub(super) fn fill(&mut self) {
+        while self.hungry && self.fill_once() {}
+    }
+
+    /// One look into the outbox: text first, pictures only when no text waits. True when rows turned out to be unsendable, so
+    /// that there is room for others.
+    fn fill_once(&mut self) -> bool {
+        let window = self.desk.row_window(self.window);
+        let room = window.saturating_sub(self.in_window());
+        if room == 0 || self.desk.is_choked() {
+            return false;
+        }
+        let mut skip: BTreeSet<Seq> = self.flying.keys().chain(&self.arrived).copied().collect();
+        skip.extend(self.desk.waiting());
+        let now = self.desk.ports.clock.now().utc;
+        let flying_images =
+            self.queued.iter().chain(self.by_packet.values()).filter(|t| matches!(t, Ticket::Row { image: true, .. }));
+        let image_room = usize::from(self.desk.options.images_in_flight.max(1)).saturating_sub(flying_images.count());
+        let due = self.desk.ports.outlet.next(&TEXT, &skip, room, now).and_then(|mut due| {
+            let image_room = image_room.min(room - due.len());
+            if image_room > 0 {
+                due.extend(self.desk.ports.outlet.next(&IMAGES, &skip, image_room, now)?);
+            }
+            Ok(due)
+        });
+        match due {
+            Ok(due) => {
+                // A full answer may have left some behind; with the window full, the next acknowledgement asks again.
+                self.hungry = due.len() == room;
+                let asked = due.len();
+                let sent = due.into_iter().filter_map(|envelope| self.send(envelope)).count();
+                self.hungry |= sent < asked;
+                sent < asked
+            }
+            Err(error) => {
+                self.desk.storage_failed(&error.to_string());
+                self.hungry = false;
+                self.release_at.get_or_insert_with(|| Instant::now() + Duration::from_secs(1)); // looks again then
+                false
+            }
+        }
+    }
+
+    /// Hands a row to the client; none when it can't be sent (noted).
+    fn send(&mut self, envelope: Envelope) -> Option<Seq> {
+        let Envelope { seq, draft, .. } = envelope;
+        let historical = seq.get() <= self.history;
+        let properties = PublishProperties {
+            user_properties: vec![
+                ("schema".to_owned(), draft.schema),
+                ("seq".to_owned(), seq.to_string()),
+                ("historical".to_owned(), u8::from(historical).to_string()),
+            ],
+            message_expiry_interval: draft.expiry_s.filter(|_| !historical),
+            content_type: Some(draft.content_type),
+            ..PublishProperties::default()
+        };
+        let qos = match draft.qos {
+            Qos::AtMostOnce => QoS::AtMostOnce,
+            Qos::AtLeastOnce => QoS::AtLeastOnce,
+        };
+        let publish = Publish::new(&draft.topic, qos, draft.payload, Some(properties.clone()));
+        let bytes = packet_size(&publish);
+        if bytes > self.max_packet {
+            self.desk.dead_letter(seq, &draft.topic, bytes, self.max_packet);
+            return None;
+        }
+        match self.client.try_publish_with_properties(draft.topic, qos, false, publish.payload, properties) {
+            Ok(()) => {
+                self.desk.sent(seq);
+                self.sent_rows = true;
+                self.queued.push_back(Ticket::Row { seq, image: draft.lane.is_image() });
+                self.flying.insert(seq, Instant::now());
+                Some(seq)
+            }
+            // The client's queue is larger than the window, so this is a topic that MQTT does not allow.
+            Err(_) => {
+                self.desk.ports.stats.failed(format!("row {seq} can't be published under its topic"));
+                self.desk.put_off(seq);
+                None
+            }
+        }
+    }
+}

@@ -1,0 +1,87 @@
+//! What the net thread counts, for health. Written by the net thread, read by any.
+
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering::Relaxed};
+use std::sync::{Mutex, PoisonError};
+
+use crate::clock::UtcTime;
+
+/// Counters of the publisher, since the start of the process.
+#[derive(Debug, Default)]
+pub struct MqttStats {
+    /// UTC microseconds of the CONNACK; zero while there is no connection.
+    connected_us: AtomicI64,
+    pub(super) epochs: AtomicU64,
+    pub(super) published: AtomicU64,
+    pub(super) acknowledged: AtomicU64,
+    pub(super) refused: AtomicU64,
+    pub(super) resent: AtomicU64,
+    pub(super) dead_lettered: AtomicU64,
+    pub(super) live_dropped: AtomicU64,
+    pub(super) downlink_dropped: AtomicU64,
+    last_error: Mutex<Option<String>>,
+}
+
+/// The counters at one moment.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct MqttCounters {
+    /// Since when there is a connection; none while there is not.
+    pub connected_since: Option<UtcTime>,
+    /// Connections that the broker accepted.
+    pub epochs: u64,
+    /// Rows handed to a connection, repeats included.
+    pub published: u64,
+    /// Rows that the broker acknowledged with success.
+    pub acknowledged: u64,
+    /// Rows that it refused (each refusal counts).
+    pub refused: u64,
+    /// Rows published again after a connection ended over them.
+    pub resent: u64,
+    /// Rows that were larger than the broker takes.
+    pub dead_lettered: u64,
+    /// Live messages dropped for want of a connection or room.
+    pub live_dropped: u64,
+    /// Messages from the broker dropped because their reader was behind.
+    pub downlink_dropped: u64,
+    /// The last thing that went wrong, in words.
+    pub last_error: Option<String>,
+}
+
+impl MqttStats {
+    /// All counters. They are read one after the other, so sums may be off by what happened meanwhile.
+    pub fn counters(&self) -> MqttCounters {
+        let connected = self.connected_us.load(Relaxed);
+        MqttCounters {
+            connected_since: (connected != 0).then(|| UtcTime::from_micros(connected)),
+            epochs: self.epochs.load(Relaxed),
+            published: self.published.load(Relaxed),
+            acknowledged: self.acknowledged.load(Relaxed),
+            refused: self.refused.load(Relaxed),
+            resent: self.resent.load(Relaxed),
+            dead_lettered: self.dead_lettered.load(Relaxed),
+            live_dropped: self.live_dropped.load(Relaxed),
+            downlink_dropped: self.downlink_dropped.load(Relaxed),
+            last_error: self.last_error.lock().unwrap_or_else(PoisonError::into_inner).clone(),
+        }
+    }
+
+    pub(super) fn connected(&self, now: UtcTime) {
+        self.epochs.fetch_add(1, Relaxed);
+        self.connected_us.store(now.as_micros(), Relaxed);
+    }
+
+    pub(super) fn disconnected(&self, error: Option<String>) {
+        self.connected_us.store(0, Relaxed);
+        if let Some(error) = error {
+            self.failed(error);
+        }
+    }
+
+    pub(super) fn failed(&self, error: String) {
+        *self.last_error.lock().unwrap_or_else(PoisonError::into_inner) = Some(error);
+    }
+}
+
+/// One more.
+pub(super) fn count(counter: &AtomicU64) {
+    counter.fetch_add(1, Relaxed);
+}

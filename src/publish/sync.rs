@@ -1,0 +1,313 @@
+//! Hotlists from files: the simple CSV a person keeps by hand, checked row by row.
+//!
+//! Format: UTF-8, a header row, columns in any order. `vrm`, `action` (`stop`, `assess`, `silent`) and `priority` (`P0`–`P3`)
+//! are required; `reason`, `valid_from`, `valid_until` (RFC 3339, or a plain date = its first instant in UTC) may be absent or empty.
+//! An unknown column is refused: it may be a misspelt `valid_until`. A bad row is reported and left out, the others stay in force;
+//! a file with no good row at all is refused, so that it can't empty a list. At most [`MAX_BYTES`] are read.
+//!
+//! This module decides nothing about hits and swaps nothing: its caller keeps the last good list when loading fails.
+
+use std::collections::HashMap;
+use std::fs::File;
+use std::io::Read;
+use std::path::{Path, PathBuf};
+
+use sha2::{Digest, Sha256};
+
+use crate::anpr::hotlist::{Action, Hotlist, HotlistEntry, HotlistVersion, Priority};
+use crate::anpr::vrm::Vrm;
+use crate::clock::UtcTime;
+
+/// Largest file read, bytes: a million rows of 60 bytes and some room.
+pub const MAX_BYTES: u64 = 64 * 1024 * 1024;
+
+/// Most row faults kept in words; the rest are only counted.
+pub const MAX_FAULTS: usize = 1000;
+
+/// Longest reason, bytes: it travels in every alert, and a capture record's text stays under 4 kB.
+pub const MAX_REASON_BYTES: usize = 256;
+
+const COLUMNS: [&str; 6] = ["vrm", "action", "priority", "reason", "valid_from", "valid_until"];
+const REQUIRED: usize = 3;
+
+/// A list that can be put in force, and what had to be left out of it.
+#[derive(Debug)]
+pub struct LoadedHotlist {
+    /// The list.
+    pub hotlist: Hotlist,
+    /// Rows left out, in file order; at most [`MAX_FAULTS`].
+    pub faults: Vec<RowFault>,
+    /// How many rows were left out in all.
+    pub rows_left_out: usize,
+}
+
+/// A row that was left out.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RowFault {
+    /// The file.
+    pub file: PathBuf,
+    /// Line on which the row begins; the header is line 1.
+    pub line: u64,
+    /// What was found and what is allowed.
+    pub what: String,
+}
+
+impl std::fmt::Display for RowFault {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}:{}: {}", self.file.display(), self.line, self.what)
+    }
+}
+
+/// Why no list came out of a file. Every one asks for the file to be mended; none is worth a retry before that,
+/// but for [`SyncError::Unreadable`].
+#[derive(Debug, thiserror::Error)]
+pub enum SyncError {
+    /// The file could not be opened or read.
+    #[error("cannot read the hotlist {file}: {source}; check the path and that the kerbside user may read it", file = .file.display())]
+    Unreadable {
+        /// The file.
+        file: PathBuf,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// It is larger than [`MAX_BYTES`].
+    #[error("the hotlist {file} is larger than {limit} MiB; split it, or drop rows whose valid_until has passed", file = .file.display(), limit = MAX_BYTES / 1024 / 1024)]
+    TooLarge {
+        /// The file.
+        file: PathBuf,
+    },
+    /// The header row is missing, or misses or repeats a column, or names an unknown one.
+    #[error("the header of the hotlist {file} {what}; allowed are {allowed}, of which the first three are required", file = .file.display(), allowed = COLUMNS.join(", "))]
+    Header {
+        /// The file.
+        file: PathBuf,
+        /// What is wrong.
+        what: String,
+    },
+    /// No row is good.
+    #[error("the hotlist {file} has no valid row ({rows} bad{first}); mend or add a row, or take the list out of the configuration", file = .file.display())]
+    NoRows {
+        /// The file.
+        file: PathBuf,
+        /// How many rows were left out.
+        rows: usize,
+        /// The first fault, in words; empty when the file has no rows.
+        first: String,
+    },
+}
+
+/// Reads a list from a CSV file. `list` is the list's opaque id; the version is the first 12 hex digits of the file's SHA-256.
+///
+/// # Errors
+/// When the file can't be read, is too large, has a broken header or no valid row.
+pub fn load_csv(file: &Path, list: &str) -> Result<LoadedHotlist, SyncError> {
+    let unreadable = |source| SyncError::Unreadable { file: file.to_owned(), source };
+    let mut bytes = Vec::new();
+    File::open(file).map_err(unreadable)?.take(MAX_BYTES + 1).read_to_end(&mut bytes).map_err(unreadable)?;
+    if bytes.len() as u64 > MAX_BYTES {
+        return Err(SyncError::TooLarge { file: file.to_owned() });
+    }
+    parse_csv(&bytes, list, file)
+}
+
+/// The same from bytes in memory; `file` is only named in faults.
+///
+/// # Errors
+/// When the header is broken or no row is valid.
+pub fn parse_csv(bytes: &[u8], list: &str, file: &Path) -> Result<LoadedHotlist, SyncError> {
+    let text = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes);
+    let mut reader = csv::ReaderBuilder::new().flexible(true).trim(csv::Trim::All).from_reader(text);
+    let header = reader.byte_headers().map_err(|e| header_error(file, format!("cannot be read ({e})")))?;
+    let columns = Columns::find(header).map_err(|what| header_error(file, what))?;
+    let width = header.len();
+
+    let (mut entries, mut faults, mut rows_left_out) = (Vec::new(), Vec::new(), 0);
+    let mut seen: HashMap<(Vrm, Action, Option<UtcTime>, Option<UtcTime>), u64> = HashMap::new();
+    let mut record = csv::ByteRecord::new();
+    // A slice of bytes can't fail to be read, and neither unequal lengths nor UTF-8 are errors for byte records.
+    while let Ok(true) = reader.read_byte_record(&mut record) {
+        let line = record.position().map_or(0, csv::Position::line);
+        let entry = columns.entry(&record, width).and_then(|entry| {
+            let same = (entry.vrm, entry.action, entry.valid_from, entry.valid_until);
+            match seen.get(&same) {
+                Some(earlier) => Err(format!("repeats line {earlier}: same vrm, action and dates; keep one of them")),
+                None => {
+                    seen.insert(same, line);
+                    Ok(entry)
+                }
+            }
+        });
+        match entry {
+            Ok(entry) => entries.push(entry),
+            Err(what) => {
+                rows_left_out += 1;
+                if faults.len() < MAX_FAULTS {
+                    faults.push(RowFault { file: file.to_owned(), line, what });
+                }
+            }
+        }
+    }
+    if entries.is_empty() {
+        let first = faults.first().map_or_else(String::new, |f| format!(", the first on line {}: {}", f.line, f.what));
+        return Err(SyncError::NoRows { file: file.to_owned(), rows: rows_left_out, first });
+    }
+    let version = HotlistVersion { list: list.to_owned(), version: version_of(bytes) };
+    Ok(LoadedHotlist { hotlist: Hotlist::new(version, entries), faults, rows_left_out })
+}
+
+fn header_error(file: &Path, what: String) -> SyncError {
+    SyncError::Header { file: file.to_owned(), what }
+}
+
+/// First 12 hex digits of the SHA-256.
+fn version_of(bytes: &[u8]) -> String {
+    Sha256::digest(bytes).iter().take(6).map(|b| format!("{b:02x}")).collect()
+}
+
+/// Where each of [`COLUMNS`] stands in a row.
+struct Columns([Option<usize>; COLUMNS.len()]);
+
+impl Columns {
+    fn find(header: &csv::ByteRecord) -> Result<Self, String> {
+        if header.is_empty() || header.iter().all(<[u8]>::is_empty) {
+            return Err("is missing".into());
+        }
+        let mut found = [None; COLUMNS.len()];
+        for (at, name) in header.iter().enumerate() {
+            let name = String::from_utf8_lossy(name);
+            let Some(column) = COLUMNS.iter().position(|c| *c == name) else {
+                return Err(format!("names an unknown column {name:?}"));
+            };
+            if found[column].replace(at).is_some() {
+                return Err(format!("names the column {name:?} twice"));
+            }
+        }
+        match (0..REQUIRED).find(|c| found[*c].is_none()) {
+            Some(missing) => Err(format!("lacks the column {:?}", COLUMNS[missing])),
+            None => Ok(Self(found)),
+        }
+    }
+
+    /// The entry of a row, or what is wrong with it.
+    fn entry(&self, record: &csv::ByteRecord, width: usize) -> Result<HotlistEntry, String> {
+        if record.len() != width {
+            return Err(format!("has {} fields where the header has {width}; quote a field that holds a comma", record.len()));
+        }
+        let [vrm, action, priority, reason, valid_from, valid_until] =
+            self.0.map(|at| at.and_then(|at| record.get(at)).unwrap_or(b""));
+        let text = |field| std::str::from_utf8(field).map_err(|_| "is not UTF-8; save the file as UTF-8".to_owned());
+        let (vrm, action, priority, reason) = (text(vrm)?, text(action)?, text(priority)?, text(reason)?);
+        let time = |field, column| {
+            let word = text(field)?;
+            let wrong = || {
+                format!(
+                    "{column} {word:?} is no time; allowed are RFC 3339 (2026-11-22T00:00:00Z), a date (2026-11-22) or nothing"
+                )
+            };
+            if word.is_empty() { Ok(None) } else { UtcTime::parse(word).map(Some).ok_or_else(wrong) }
+        };
+        let entry = HotlistEntry {
+            vrm: Vrm::parse(vrm)
+                .map_err(|e| format!("vrm {vrm:?} is no mark: {e}; allowed are 1 to {} of A-Z and 0-9", Vrm::MAX))?,
+            action: Action::parse(action)
+                .ok_or_else(|| format!("action {action:?} is unknown; allowed are stop, assess, silent"))?,
+            priority: Priority::parse(priority)
+                .ok_or_else(|| format!("priority {priority:?} is unknown; allowed are P0, P1, P2, P3"))?,
+            reason: reason.to_owned(),
+            valid_from: time(valid_from, "valid_from")?,
+            valid_until: time(valid_until, "valid_until")?,
+        };
+        if reason.len() > MAX_REASON_BYTES {
+            return Err(format!("reason has {} bytes; allowed are {MAX_REASON_BYTES}", reason.len()));
+        }
+        match (entry.valid_from, entry.valid_until) {
+            (Some(from), Some(until)) if until <= from => Err(format!("valid_until {until} is not after valid_from {from}")),
+            _ => Ok(entry),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(text: &str) -> Result<LoadedHotlist, SyncError> {
+        parse_csv(text.as_bytes(), "local", Path::new("voi.csv"))
+    }
+
+    #[test]
+    fn a_good_file_is_in_force_whole() {
+        let loaded = parse(
+            "\u{feff}reason, priority ,action,vrm,valid_until\n\"stolen, maybe armed\",P0,stop,ab12 cde,2026-12-01\n,P3,silent,A1,\n",
+        )
+        .unwrap();
+        assert_eq!((loaded.faults, loaded.rows_left_out), (vec![], 0));
+        let [first, second] = loaded.hotlist.entries() else { panic!("two rows") };
+        assert_eq!((first.vrm.to_string().as_str(), first.reason.as_str()), ("AB12CDE", "stolen, maybe armed"));
+        assert_eq!(first.valid_until, UtcTime::parse("2026-12-01"));
+        assert_eq!((second.action, second.priority, second.valid_until), (Action::Silent, Priority::P3, None));
+    }
+
+    #[test]
+    fn bad_rows_are_named_and_good_ones_stay() {
+        let loaded = parse(
+            "vrm,action,priority,reason,valid_from,valid_until\n\
+             AB12CDE,stop,P0,,,\n\
+             ÄB1,stop,P0,,,\n\
+             AB12CDE,stop,P1,again,,\n\
+             AB12CDE,assess,P1,another action is another row,,\n\
+             A1,Stop,P0,,,\n\
+             A1,stop,P9,,,\n\
+             A1,stop,P0,,22/11/2026,\n\
+             A1,stop,P0,,2026-11-22,2026-11-22\n\
+             A1,stop,P0\n\
+             A2,silent,P2,,,2026-11-22T10:00:00Z\n",
+        )
+        .unwrap();
+        assert_eq!(loaded.hotlist.len(), 3);
+        assert_eq!(loaded.rows_left_out, 7);
+        let said: Vec<_> = loaded.faults.iter().map(ToString::to_string).collect();
+        for (fault, expected) in said.iter().zip([
+            "voi.csv:3: vrm \"ÄB1\" is no mark: 'Ä' is not a letter A-Z or a digit; allowed are 1 to 12 of A-Z and 0-9",
+            "voi.csv:4: repeats line 2: same vrm, action and dates; keep one of them",
+            "voi.csv:6: action \"Stop\" is unknown; allowed are stop, assess, silent",
+            "voi.csv:7: priority \"P9\" is unknown; allowed are P0, P1, P2, P3",
+            "voi.csv:8: valid_from \"22/11/2026\" is no time; allowed are RFC 3339 (2026-11-22T00:00:00Z), a date (2026-11-22) or nothing",
+            "voi.csv:9: valid_until 2026-11-22T00:00:00.000Z is not after valid_from 2026-11-22T00:00:00.000Z",
+            "voi.csv:10: has 3 fields where the header has 6; quote a field that holds a comma",
+        ]) {
+            assert_eq!(fault, expected);
+        }
+    }
+
+    #[test]
+    fn a_broken_file_is_an_error_that_says_what_to_mend() {
+        for (text, expected) in [
+            ("", "header of the hotlist voi.csv is missing"),
+            ("vrm,action\nA1,stop\n", "lacks the column \"priority\""),
+            ("vrm,action,priority,valid_untill\n", "names an unknown column \"valid_untill\"; allowed are vrm,"),
+            ("vrm,action,priority,vrm\n", "names the column \"vrm\" twice"),
+            ("vrm,action,priority\n", "has no valid row (0 bad); mend or add a row"),
+            (
+                "vrm,action,priority\n-,stop,P0\n",
+                "has no valid row (1 bad, the first on line 2: vrm \"-\" is no mark: it is empty",
+            ),
+        ] {
+            let said = parse(text).unwrap_err().to_string();
+            assert!(said.contains(expected), "{text:?}: {said}");
+        }
+    }
+
+    #[test]
+    fn the_version_is_the_files_digest() {
+        let file = "vrm,action,priority\nA1,stop,P0\n";
+        let loaded = parse(file).unwrap();
+        assert_eq!(loaded.hotlist.version(), &HotlistVersion { list: "local".into(), version: "8671d617752d".into() });
+    }
+
+    #[test]
+    fn a_missing_file_is_named() {
+        let said = load_csv(Path::new("/nonexistent/voi.csv"), "local").unwrap_err().to_string();
+        assert!(said.starts_with("cannot read the hotlist /nonexistent/voi.csv: "), "{said}");
+    }
+}

@@ -1,0 +1,257 @@
+//! The words on the wire: serde twins of domain values, converted by hand, so that the core never learns of JSON and a change
+//! in the core never changes a message by accident.
+//!
+//! Every message is one JSON object in UTF-8 that opens with `schema`, a name and a version (`kerbside.read/1`). Within a
+//! version fields are only added; readers pass over what they don't know, so nothing here denies unknown fields. Units stand
+//! in field names. Times are RFC 3339 in UTC with milliseconds. Probabilities are 0 to 1, rounded to 4 digits. Pixels are
+//! those of the camera's frame, x to the right and y down, rounded to 0.1. No place names anywhere: a camera is an opaque id.
+//! A record's text stays under [`MAX_TEXT_BYTES`]; what is cut to get there is named in the field's doc.
+//!
+//! Pure: encodes and decodes, sends nothing. Recorder thread (records), net thread and supervisor (states, health).
+
+mod convert;
+mod state;
+
+#[cfg(test)]
+mod tests;
+
+use serde::{Deserialize, Serialize};
+
+pub use convert::{Evidence, Models, Source};
+pub use state::{
+    CameraCondition, CameraHealth, CameraStateMessage, GapWire, HealthMessage, HotlistHealth, LaneHealth, LatencyHealth,
+    MAX_GAPS, MqttHealth, OutboxHealth, StatusMessage,
+};
+
+/// A record's text is smaller than this, bytes.
+pub const MAX_TEXT_BYTES: usize = 4096;
+/// Media type of every message here.
+pub const CONTENT_TYPE: &str = "application/json";
+/// Most hits named in one message; the most urgent come first, and `hits_total` counts all.
+pub const MAX_HITS: usize = 4;
+
+/// Why a message can't be put into JSON or read from it.
+pub type JsonError = serde_json::Error;
+
+/// A message that knows its schema.
+pub trait Message: Serialize + for<'de> Deserialize<'de> {
+    /// Name and version of the schema.
+    const SCHEMA: &'static str;
+
+    /// The message as JSON.
+    ///
+    /// # Errors
+    /// When a number in it is not finite; permanent, so the message is to be dropped and counted.
+    fn encode(&self) -> Result<Vec<u8>, serde_json::Error> {
+        serde_json::to_vec(self)
+    }
+
+    /// Reads JSON of this schema.
+    ///
+    /// # Errors
+    /// When it is not JSON or a field is missing or of another type.
+    fn decode(json: &[u8]) -> Result<Self, serde_json::Error> {
+        serde_json::from_slice(json)
+    }
+}
+
+/// A moment and how far it can be trusted.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ClockWire {
+    /// `system`, or `clip` when counted inside a recording.
+    pub source: String,
+    /// Whether the kernel called its clock synchronised.
+    pub synchronised: bool,
+    /// The kernel's estimate of the largest error, milliseconds; none when unknown.
+    pub max_error_ms: Option<f64>,
+}
+
+/// A text with its probability.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct AlternativeWire {
+    /// The text, A–Z and 0–9.
+    pub vrm: String,
+    /// Share of the belief, 0 to 1.
+    pub confidence: f64,
+}
+
+/// What was read: the eye's word and grammar's word, side by side.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct DecodedWire {
+    /// The winning text, A–Z and 0–9, no spaces.
+    pub vrm: String,
+    /// Belief that every character of it is right, 0 to 1.
+    pub confidence: f64,
+    /// What the eye alone said.
+    pub raw: String,
+    /// The format that `vrm` fits, such as `gb_current`, or `none`.
+    pub syntax: String,
+    /// Places in `vrm`, counted from 0, that only grammar decided.
+    pub repaired: Vec<u8>,
+    /// Runner-ups, likeliest first; up to 4.
+    pub alternatives: Vec<AlternativeWire>,
+}
+
+/// When and where the plate was seen.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct SightingsWire {
+    /// The camera's opaque id.
+    pub camera: String,
+    /// First frame with the plate, UTC.
+    pub first: String,
+    /// Frame that was read best, UTC: the evidence is of this one.
+    pub best: String,
+    /// Last frame with the plate, UTC.
+    pub last: String,
+    /// The clock at the best frame.
+    pub clock: ClockWire,
+    /// Number of the best frame, counted per camera from 0, dropped frames included.
+    pub best_frame: u64,
+    /// Corners of the plate in the best frame, frame pixels `[x, y]`: top left, top right, bottom right, bottom left as read.
+    pub corners_px: [[f64; 2]; 4],
+    /// Frames with the plate.
+    pub frames: u32,
+    /// `approaching`, `receding` or `unknown`.
+    pub direction: String,
+}
+
+/// Which hotlist was in force.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HotlistWire {
+    /// The list's opaque id.
+    pub list: String,
+    /// Its version.
+    pub version: String,
+}
+
+/// A match with a hotlist entry.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HitWire {
+    /// The list's opaque id.
+    pub list: String,
+    /// `exact` or `look_alike`; more classes may come.
+    pub class: String,
+    /// The mark on the list.
+    pub entry_vrm: String,
+    /// `stop`, `assess` or `silent`.
+    pub action: String,
+    /// `P0` (most urgent) to `P3`.
+    pub priority: String,
+    /// Why it is on the list, in its owner's words; cut at 256 bytes, at 80 with four hits.
+    pub reason: String,
+    /// Why this is a hit, in words; cut likewise.
+    pub explanation: String,
+}
+
+/// A picture sent under `image/{passage}/{kind}`; the hash ties it to the record.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct EvidenceWire {
+    /// `patch` or `overview`: the last level of its topic.
+    pub kind: String,
+    /// SHA-256 of the JPEG, 64 hexadecimal digits.
+    pub sha256: String,
+    /// Size of the JPEG, bytes.
+    pub size_bytes: u64,
+}
+
+/// The models that read it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ModelsWire {
+    /// Name and version of the detector.
+    pub detector: String,
+    /// Name and version of the reader.
+    pub reader: String,
+}
+
+/// A capture record: one vehicle that went past one camera. Topic `read`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ReadMessage {
+    /// `kerbside.read/1`.
+    pub schema: String,
+    /// The device's opaque id.
+    pub device: String,
+    /// The passage's id, a UUIDv7; consumers take duplicates out by it.
+    pub passage: String,
+    /// What was read.
+    #[serde(flatten)]
+    pub decoded: DecodedWire,
+    /// When and where.
+    #[serde(flatten)]
+    pub sightings: SightingsWire,
+    /// Reads that were fused.
+    pub reads: u32,
+    /// Of these, the ones whose own text agrees with the winner (O/0 and I/1 counted alike).
+    pub agreeing: u32,
+    /// Hotlist in force when the passage closed; none when there was none.
+    pub hotlist: Option<HotlistWire>,
+    /// Matches, most urgent first; at most [`MAX_HITS`].
+    pub hits: Vec<HitWire>,
+    /// Matches in all.
+    pub hits_total: u32,
+    /// Pictures of the best frame.
+    pub evidence: Vec<EvidenceWire>,
+    /// Models in use.
+    pub models: ModelsWire,
+}
+
+/// A passage that could not be read. Topic `unread`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct UnreadMessage {
+    /// `kerbside.unread/1`.
+    pub schema: String,
+    /// The device's opaque id.
+    pub device: String,
+    /// The passage's id, a UUIDv7.
+    pub passage: String,
+    /// `too_small`, `clipped`, `low_confidence` or `no_agreement`.
+    pub reason: String,
+    /// The best guess, for people; never matched against a hotlist.
+    pub guess: Option<DecodedWire>,
+    /// When and where.
+    #[serde(flatten)]
+    pub sightings: SightingsWire,
+    /// Pictures of the best frame.
+    pub evidence: Vec<EvidenceWire>,
+    /// Models in use.
+    pub models: ModelsWire,
+}
+
+/// A hit on its way to people. Topic `alert`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct AlertMessage {
+    /// `kerbside.alert/1`.
+    pub schema: String,
+    /// The device's opaque id.
+    pub device: String,
+    /// The passage's id, a UUIDv7; all phases of one alert share it.
+    pub passage: String,
+    /// `early`, `confirmed` or `retracted`.
+    pub phase: String,
+    /// The camera's opaque id.
+    pub camera: String,
+    /// Capture time of the frame that decided this phase, UTC.
+    pub at: String,
+    /// The clock at that frame.
+    pub clock: ClockWire,
+    /// The mark as fused so far.
+    #[serde(flatten)]
+    pub decoded: DecodedWire,
+    /// Hotlist in force.
+    pub hotlist: Option<HotlistWire>,
+    /// Matches, most urgent first; for a retraction, what the early alert named. At most [`MAX_HITS`].
+    pub hits: Vec<HitWire>,
+    /// Matches in all.
+    pub hits_total: u32,
+    /// Models in use.
+    pub models: ModelsWire,
+}
+
+impl Message for ReadMessage {
+    const SCHEMA: &'static str = "kerbside.read/1";
+}
+impl Message for UnreadMessage {
+    const SCHEMA: &'static str = "kerbside.unread/1";
+}
+impl Message for AlertMessage {
+    const SCHEMA: &'static str = "kerbside.alert/1";
+}

@@ -1,0 +1,336 @@
+//! Messages about the box itself: status, camera states, health. Pure.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use super::convert::clock;
+use super::{ClockWire, HotlistWire, Message, ModelsWire, Source};
+use crate::anpr::hotlist::HotlistVersion;
+use crate::clock::{ClockQuality, UtcTime};
+use crate::ident::CameraId;
+use crate::outbox::{Gap, Lane, Stats};
+use crate::publish::mqtt::MqttCounters;
+
+/// Most gaps named in one health message, oldest first; `missing` counts all.
+pub const MAX_GAPS: usize = 16;
+
+/// Whether the box is online. Topic `status`, retained; the will has the same session number.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StatusMessage {
+    /// `kerbside.status/1`.
+    pub schema: String,
+    /// The device's opaque id.
+    pub device: String,
+    /// True in the message at the beginning of a connection, false in the will and at a clean stop.
+    pub online: bool,
+    /// Counts starts of the daemon, for the life of the device: an `offline` with a lower number than an `online` is stale.
+    pub session: u64,
+    /// Version of the program.
+    pub version: String,
+    /// Models in use.
+    pub models: ModelsWire,
+    /// Hotlist in force; none when there is none.
+    pub hotlist: Option<HotlistWire>,
+    /// When this was written, UTC. The will was written at the beginning of the session.
+    pub written: String,
+}
+
+impl StatusMessage {
+    /// The message for one state of the box.
+    pub fn new(source: &Source, online: bool, session: u64, hotlist: Option<&HotlistVersion>, now: UtcTime) -> Self {
+        Self {
+            schema: Self::SCHEMA.to_owned(),
+            device: source.device.clone(),
+            online,
+            session,
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            models: ModelsWire { detector: source.models.detector.clone(), reader: source.models.reader.clone() },
+            hotlist: hotlist.map(|v| HotlistWire { list: v.list.clone(), version: v.version.clone() }),
+            written: now.to_string(),
+        }
+    }
+}
+
+/// How a camera is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum CameraCondition {
+    /// Being opened, for the first time or again.
+    Opening,
+    /// Frames come.
+    Streaming,
+    /// Connected, but no frame for too long.
+    Stalled,
+    /// Not connected.
+    Lost,
+    /// A clip that has come to its end.
+    Ended,
+}
+
+impl CameraCondition {
+    /// The word used in messages.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Opening => "opening",
+            Self::Streaming => "streaming",
+            Self::Stalled => "stalled",
+            Self::Lost => "lost",
+            Self::Ended => "ended",
+        }
+    }
+}
+
+/// How a camera is, and since when. Topic `camera/{cam}/state`, retained.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct CameraStateMessage {
+    /// `kerbside.camera_state/1`.
+    pub schema: String,
+    /// The device's opaque id.
+    pub device: String,
+    /// The camera's opaque id.
+    pub camera: String,
+    /// `opening`, `streaming`, `stalled`, `lost` or `ended`.
+    pub state: CameraCondition,
+    /// Since when, UTC.
+    pub since: String,
+    /// Frames a second, over the last reporting interval.
+    pub frames_per_s: f64,
+    /// Age of the newest frame, milliseconds; none when there was none.
+    pub frame_age_ms: Option<u64>,
+    /// What is wrong, in words; no address and no password of the camera.
+    pub detail: Option<String>,
+}
+
+impl CameraStateMessage {
+    /// The message for one state; figures and words are filled in by the caller where there are any.
+    pub fn new(source: &Source, camera: &CameraId, state: CameraCondition, since: UtcTime) -> Self {
+        Self {
+            schema: Self::SCHEMA.to_owned(),
+            device: source.device.clone(),
+            camera: camera.as_str().to_owned(),
+            state,
+            since: since.to_string(),
+            frames_per_s: 0.0,
+            frame_age_ms: None,
+            detail: None,
+        }
+    }
+}
+
+/// One lane of the outbox.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LaneHealth {
+    /// Rows stored.
+    pub rows: u64,
+    /// Bytes charged.
+    pub bytes: u64,
+}
+
+/// Sequence numbers that will never arrive.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct GapWire {
+    /// First missing number.
+    pub first_seq: u64,
+    /// Last missing number.
+    pub last_seq: u64,
+    /// How many of these are missing.
+    pub count: u64,
+    /// `evicted`, `too_large`, `damaged` or `several`.
+    pub reason: String,
+    /// When it was noted, UTC.
+    pub noted: String,
+}
+
+impl From<&Gap> for GapWire {
+    fn from(gap: &Gap) -> Self {
+        Self {
+            first_seq: gap.first.get(),
+            last_seq: gap.last.get(),
+            count: gap.count,
+            reason: gap.reason.as_str().to_owned(),
+            noted: gap.noted.to_string(),
+        }
+    }
+}
+
+/// What waits to be delivered, and what never will be.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OutboxHealth {
+    /// By lane: `alert`, `read`, `health`, `patch`, `overview`.
+    pub lanes: BTreeMap<String, LaneHealth>,
+    /// Age of the oldest row, seconds; none when nothing waits.
+    pub oldest_age_s: Option<u64>,
+    /// The number that the next row will get.
+    pub next_seq: u64,
+    /// Numbers missing in all, for whatever reason.
+    pub missing: u64,
+    /// The oldest gaps, at most [`MAX_GAPS`].
+    pub gaps: Vec<GapWire>,
+}
+
+impl OutboxHealth {
+    /// From the outbox's own figures.
+    pub fn new(stats: &Stats, gaps: &[Gap], now: UtcTime) -> Self {
+        let lane = |l: Lane| {
+            let of = stats.lanes[l as usize];
+            (l.as_str().to_owned(), LaneHealth { rows: of.rows, bytes: of.bytes })
+        };
+        Self {
+            lanes: Lane::ALL.into_iter().map(lane).collect(),
+            oldest_age_s: stats.oldest_age_s(now),
+            next_seq: stats.next_seq,
+            missing: stats.evicted + stats.too_large + stats.damaged,
+            gaps: gaps.iter().take(MAX_GAPS).map(GapWire::from).collect(),
+        }
+    }
+}
+
+/// The connection to the broker, counted since the start of the daemon.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MqttHealth {
+    /// Since when there is a connection, UTC.
+    pub connected_since: Option<String>,
+    /// Connections so far.
+    pub epochs: u64,
+    /// Rows sent, repeats included.
+    pub published: u64,
+    /// Rows acknowledged.
+    pub acknowledged: u64,
+    /// Refusals.
+    pub refused: u64,
+    /// Rows sent again.
+    pub resent: u64,
+    /// Rows larger than the broker takes.
+    pub dead_lettered: u64,
+    /// Live messages dropped.
+    pub live_dropped: u64,
+    /// The last thing that went wrong, in words.
+    pub last_error: Option<String>,
+}
+
+impl From<&MqttCounters> for MqttHealth {
+    fn from(c: &MqttCounters) -> Self {
+        Self {
+            connected_since: c.connected_since.map(|t| t.to_string()),
+            epochs: c.epochs,
+            published: c.published,
+            acknowledged: c.acknowledged,
+            refused: c.refused,
+            resent: c.resent,
+            dead_lettered: c.dead_lettered,
+            live_dropped: c.live_dropped,
+            last_error: c.last_error.clone(),
+        }
+    }
+}
+
+/// The hotlist in force.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HotlistHealth {
+    /// The list's opaque id.
+    pub list: String,
+    /// Its version.
+    pub version: String,
+    /// Entries in it.
+    pub entries: u64,
+    /// Rows left out because they were faulty.
+    pub rejected: u64,
+    /// Since it was put in force, seconds.
+    pub age_s: u64,
+    /// Why the newest attempt to replace it failed, in words.
+    pub last_error: Option<String>,
+}
+
+/// One camera's counters since the start of the daemon.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CameraHealth {
+    /// Frames captured.
+    pub frames: u64,
+    /// Frames overwritten before a reader took them.
+    pub dropped: u64,
+    /// Passages closed.
+    pub passages: u64,
+    /// Of these, unread ones.
+    pub unread: u64,
+    /// Times that the camera had to be opened again.
+    pub reopened: u64,
+}
+
+/// How long something takes, milliseconds, over the last reporting interval.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct LatencyHealth {
+    /// Times measured.
+    pub count: u64,
+    /// Half are faster.
+    pub p50_ms: f64,
+    /// 95 of 100 are faster.
+    pub p95_ms: f64,
+    /// The slowest.
+    pub max_ms: f64,
+}
+
+/// How the box is. Topic `health`, QoS 0, not retained, every 10 s.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct HealthMessage {
+    /// `kerbside.health/1`.
+    pub schema: String,
+    /// The device's opaque id.
+    pub device: String,
+    /// As in the status message.
+    pub session: u64,
+    /// When this was written, UTC.
+    pub written: String,
+    /// The clock now.
+    pub clock: ClockWire,
+    /// Since the daemon started, seconds.
+    pub uptime_s: u64,
+    /// By camera id.
+    pub cameras: BTreeMap<String, CameraHealth>,
+    /// By stage or way, such as `detect`, `read`, `frame_to_record`.
+    pub latencies: BTreeMap<String, LatencyHealth>,
+    /// Everything else that is counted, by name, since the daemon started.
+    pub counters: BTreeMap<String, u64>,
+    /// What waits and what is missing.
+    pub outbox: OutboxHealth,
+    /// The connection.
+    pub mqtt: MqttHealth,
+    /// The hotlist in force; none when there is none.
+    pub hotlist: Option<HotlistHealth>,
+    /// By sensor, degrees Celsius.
+    pub temperatures_c: BTreeMap<String, f64>,
+    /// What is wrong just now, in words, most important first; empty when all is well.
+    pub alarms: Vec<String>,
+}
+
+impl HealthMessage {
+    /// The message with its frame filled in; the caller adds what it has counted.
+    pub fn new(source: &Source, session: u64, now: UtcTime, quality: ClockQuality) -> Self {
+        Self {
+            schema: Self::SCHEMA.to_owned(),
+            device: source.device.clone(),
+            session,
+            written: now.to_string(),
+            clock: clock(quality),
+            uptime_s: 0,
+            cameras: BTreeMap::new(),
+            latencies: BTreeMap::new(),
+            counters: BTreeMap::new(),
+            outbox: OutboxHealth::default(),
+            mqtt: MqttHealth::default(),
+            hotlist: None,
+            temperatures_c: BTreeMap::new(),
+            alarms: Vec::new(),
+        }
+    }
+}
+
+impl Message for StatusMessage {
+    const SCHEMA: &'static str = "kerbside.status/1";
+}
+impl Message for CameraStateMessage {
+    const SCHEMA: &'static str = "kerbside.camera_state/1";
+}
+impl Message for HealthMessage {
+    const SCHEMA: &'static str = "kerbside.health/1";
+}

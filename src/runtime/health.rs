@@ -1,0 +1,205 @@
+//! Counting, and telling: health messages, camera states, presence, and what the watchdog is fed on.
+//!
+//! Every counter of every thread is read here and nowhere else. Runs on the supervisor's thread.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use super::reader::{HotlistBoard, ReaderStats};
+use super::recorder::RecorderStats;
+use crate::camera::slot::Slots;
+use crate::camera::{CameraEvent, CameraPhase, CaptureStats};
+use crate::clock::{CaptureTime, MonoTime};
+use crate::config::Settings;
+use crate::ident::CameraId;
+use crate::outbox::{Opened, Outlet};
+use crate::publish::mqtt::{Live, MqttStats, Presence};
+use crate::publish::topic::Topics;
+use crate::publish::wire::{
+    CameraCondition, CameraHealth, CameraStateMessage, HealthMessage, HotlistHealth, JsonError, LatencyHealth, Message,
+    MqttHealth, OutboxHealth, Source, StatusMessage,
+};
+
+/// The counters of all threads.
+#[derive(Debug)]
+pub struct Gauges {
+    /// One a reader.
+    pub readers: Vec<Arc<ReaderStats>>,
+    /// The slots of each reader.
+    pub slots: Vec<Arc<Slots>>,
+    /// One a camera: its name, its counters, what it is doing. Cameras of one reader stand together, in slot order.
+    pub cameras: Vec<(CameraId, Arc<CaptureStats>, Arc<Mutex<CameraPhase>>)>,
+    /// The recorder's.
+    pub recorder: Arc<RecorderStats>,
+    /// The net thread's.
+    pub mqtt: Arc<MqttStats>,
+    /// When the daemon started; set at the first health message.
+    started: Mutex<Option<MonoTime>>,
+}
+
+impl Gauges {
+    /// With the threads that there is one of.
+    pub const fn new(recorder: Arc<RecorderStats>, mqtt: Arc<MqttStats>) -> Self {
+        Self { readers: Vec::new(), slots: Vec::new(), cameras: Vec::new(), recorder, mqtt, started: Mutex::new(None) }
+    }
+
+    /// Frames processed by all readers.
+    pub fn frames(&self) -> u64 {
+        self.readers.iter().map(|r| get(&r.frames)).sum()
+    }
+
+    /// The name of a loop that has not turned for `limit`, if there is one.
+    pub fn stuck(&self, now: MonoTime, limit: Duration) -> Option<String> {
+        let late = |beat: &AtomicU64| {
+            let at = get(beat);
+            at > 0 && now.since(MonoTime::from_nanos(at)) > limit
+        };
+        // A reader that ended has no beat to keep; `failed_reader` and `cameras_ended` tell of that.
+        let running =
+            self.cameras.iter().any(|(_, _, phase)| *phase.lock().unwrap_or_else(PoisonError::into_inner) != CameraPhase::Ended);
+        if let Some(number) = self.readers.iter().position(|r| running && late(&r.beat_nanos)) {
+            return Some(format!("reader-{number} has not turned for more than {} s", limit.as_secs()));
+        }
+        // A recorder that waits for a refusing disk still turns: a stuck disk call does not.
+        late(&self.recorder.beat_nanos).then(|| format!("the recorder has not turned for more than {} s", limit.as_secs()))
+    }
+}
+
+/// The retained status messages: online at each connection, offline as the will.
+///
+/// # Errors
+/// When they can't be put into JSON.
+pub fn presence(
+    settings: &Settings,
+    source: &Source,
+    opened: &Opened,
+    board: &HotlistBoard,
+    now: CaptureTime,
+) -> Result<Presence, JsonError> {
+    let hotlist = board.get();
+    let status =
+        |online| StatusMessage::new(source, online, opened.session, hotlist.as_ref().map(|h| h.version()), now.utc).encode();
+    Ok(Presence {
+        topic: settings.topics.status(),
+        schema: StatusMessage::SCHEMA.to_owned(),
+        online: status(true)?,
+        offline: status(false)?,
+    })
+}
+
+/// A camera's change of phase as a retained message.
+///
+/// # Errors
+/// When it can't be put into JSON.
+pub fn camera_state(topics: &Topics, source: &Source, event: &CameraEvent) -> Result<Live, JsonError> {
+    let condition = match event.phase {
+        CameraPhase::Opening => CameraCondition::Opening,
+        CameraPhase::Streaming => CameraCondition::Streaming,
+        CameraPhase::Lost => CameraCondition::Lost,
+        CameraPhase::Ended => CameraCondition::Ended,
+    };
+    let mut message = CameraStateMessage::new(source, &event.camera, condition, event.since.utc);
+    message.detail = event.reason.clone().or_else(|| event.size_px.map(|(w, h)| format!("{w} x {h} pixels")));
+    Ok(Live::Latest {
+        topic: topics.camera_state(&event.camera),
+        schema: CameraStateMessage::SCHEMA.to_owned(),
+        payload: message.encode()?,
+    })
+}
+
+/// What the health message is made of, besides the counters.
+#[derive(Debug)]
+pub struct HealthContext<'a> {
+    /// The configuration.
+    pub settings: &'a Settings,
+    /// Device and models.
+    pub source: &'a Source,
+    /// The outbox, to be asked for its depth.
+    pub outlet: &'a Outlet,
+    /// Session number.
+    pub opened: &'a Opened,
+    /// The hotlist in force.
+    pub board: &'a HotlistBoard,
+}
+
+/// The health message.
+///
+/// # Errors
+/// When it can't be put into JSON.
+pub fn message(context: &HealthContext<'_>, gauges: &Gauges, now: CaptureTime) -> Result<Live, JsonError> {
+    let started = *gauges.started.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(now.mono);
+    let mut health = HealthMessage::new(context.source, context.opened.session, now.utc, now.quality);
+    health.uptime_s = now.mono.since(started).as_secs();
+    let dropped: Vec<u64> = gauges.slots.iter().flat_map(|s| s.dropped()).collect();
+    for ((camera, stats, phase), dropped) in gauges.cameras.iter().zip(dropped) {
+        let of =
+            CameraHealth { frames: get(&stats.captured), dropped, reopened: get(&stats.failures), ..CameraHealth::default() };
+        health.cameras.insert(camera.to_string(), of);
+        if *phase.lock().unwrap_or_else(PoisonError::into_inner) == CameraPhase::Lost {
+            health.alarms.push(format!("camera {camera} is lost"));
+        }
+    }
+    let mut count = |name: &str, value: u64| {
+        *health.counters.entry(name.to_owned()).or_insert(0) += value;
+    };
+    for reader in &gauges.readers {
+        let core = *reader.core.lock().unwrap_or_else(PoisonError::into_inner);
+        for (name, value) in [
+            ("frames_processed", get(&reader.frames)),
+            ("frames_failed", get(&reader.failures)),
+            ("evidence_dropped", get(&reader.evidence_dropped)),
+            ("sightings", core.sightings),
+            ("passages_opened", core.opened),
+            ("passages_read", core.records),
+            ("passages_unread", core.unread),
+            ("passages_dropped", core.dropped),
+            ("alerts", core.alerts),
+            ("alerts_silenced", core.alerts_silenced),
+        ] {
+            count(name, value);
+        }
+    }
+    count("frames_without_buffer", gauges.cameras.iter().map(|(_, s, _)| get(&s.no_buffer)).sum());
+    count("envelopes_committed", get(&gauges.recorder.committed));
+    count("outcomes_unwritable", get(&gauges.recorder.unwritable));
+    count("commit_stalls", get(&gauges.recorder.stalls));
+    let frames = gauges.frames();
+    for (stage, total_us) in [
+        ("detect_cpu_mean", gauges.readers.iter().map(|r| get(&r.detect_us)).sum::<u64>()),
+        ("read_cpu_mean", gauges.readers.iter().map(|r| get(&r.read_us)).sum()),
+    ] {
+        #[allow(clippy::cast_precision_loss)] // microseconds in years stay below 2^52
+        let mean_ms = if frames == 0 { 0.0 } else { total_us as f64 / frames as f64 / 1000.0 };
+        let mean_ms = (mean_ms * 1000.0).round() / 1000.0;
+        health.latencies.insert(stage.into(), LatencyHealth { count: frames, p50_ms: mean_ms, p95_ms: mean_ms, max_ms: mean_ms });
+    }
+    match (context.outlet.stats(), context.outlet.gaps(16)) {
+        (Ok(stats), Ok(gaps)) => health.outbox = OutboxHealth::new(&stats, &gaps, now.utc),
+        (Err(e), _) | (_, Err(e)) => health.alarms.push(format!("the outbox can't be read: {e}")),
+    }
+    if gauges.recorder.stalled.load(Ordering::Relaxed) {
+        health.alarms.insert(0, "the outbox can't be written: records wait in memory".into());
+    }
+    health.mqtt = MqttHealth::from(&gauges.mqtt.counters());
+    health.hotlist = context.board.get().map(|list| HotlistHealth {
+        list: list.version().list.clone(),
+        version: list.version().version.clone(),
+        entries: u64::try_from(list.len()).unwrap_or(u64::MAX),
+        age_s: now.mono.since(context.board.since()).as_secs(),
+        rejected: context.board.rejected(),
+        last_error: context.board.last_error(),
+    });
+    if !now.quality.synchronised {
+        health.alarms.push("the clock is not synchronised".into());
+    }
+    Ok(Live::Fleeting {
+        topic: context.settings.topics.health(),
+        schema: HealthMessage::SCHEMA.to_owned(),
+        payload: health.encode()?,
+    })
+}
+
+fn get(counter: &AtomicU64) -> u64 {
+    counter.load(Ordering::Relaxed)
+}

@@ -1,0 +1,147 @@
+//! One reader's work, frame by frame: vision, then the core, then outcomes with their pixels.
+//!
+//! `run`, `replay`, `demo` and clips in `read` all use this very pipeline. It runs on the reader thread (or on the main
+//! thread for `replay`), waits for nothing, and touches no disk. It owns what the core must not know of: the pixels of
+//! every open passage's best frame, held until the passage closes.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use crate::anpr::core::{Core, CoreStats, Effect, Event, Sighting};
+use crate::anpr::hotlist::Hotlist;
+use crate::anpr::record::{Alert, CaptureRecord, PassageId, UnreadPassage};
+use crate::clock::CaptureTime;
+use crate::frame::{Frame, FramePool};
+use crate::geometry::{FramePx, Quad, Rect};
+use crate::ident::CameraId;
+use crate::vision::{StageTimes, Vision, VisionError};
+
+/// The frame that was read best, and where the plate is in it.
+#[derive(Clone, Debug)]
+pub struct Evidence {
+    /// The very frame.
+    pub frame: Frame,
+    /// The plate in it.
+    pub quad: Quad<FramePx>,
+}
+
+/// What leaves the pipeline.
+#[derive(Clone, Debug)]
+pub enum Outcome {
+    /// A hit on its way to people.
+    Alert(Box<Alert>),
+    /// A passage that was read.
+    Record(Box<CaptureRecord>, Option<Box<Evidence>>),
+    /// A passage that was not.
+    Unread(Box<UnreadPassage>, Option<Box<Evidence>>),
+}
+
+/// Vision and core of one reader.
+#[derive(Debug)]
+pub struct Pipeline {
+    vision: Vision,
+    core: Core,
+    regions: HashMap<CameraId, Rect<FramePx>>,
+    held: HashMap<PassageId, Evidence>,
+    sightings: Vec<Sighting>,
+    effects: Vec<Effect>,
+    /// With fewer free buffers than this, evidence is copied out of its pooled frame, so that capture never runs dry.
+    pools: Vec<FramePool>,
+}
+
+/// See [`Pipeline::keep`].
+const SPARE_BUFFERS: usize = 4;
+
+impl Pipeline {
+    /// From loaded models and a core. `regions` limits where plates are looked for, camera by camera; `pools` are the
+    /// pools that frames come from.
+    pub fn new(vision: Vision, core: Core, regions: HashMap<CameraId, Rect<FramePx>>, pools: Vec<FramePool>) -> Self {
+        Self { vision, core, regions, held: HashMap::new(), sightings: Vec::new(), effects: Vec::new(), pools }
+    }
+
+    /// Looks at a frame and applies what was seen; outcomes are added to `out`.
+    ///
+    /// # Errors
+    /// When the detector failed on this frame: it is dropped, the next one may do.
+    pub fn frame(&mut self, frame: &Frame, out: &mut Vec<Outcome>) -> Result<StageTimes, VisionError> {
+        let region = self.regions.get(frame.camera()).copied().unwrap_or_else(|| frame.bounds());
+        let (seen, times) = self.vision.look(frame, region)?;
+        self.sightings.clear();
+        self.sightings.extend(seen.iter().map(|s| Sighting {
+            quad: s.candidate.corners,
+            detector_score: s.candidate.score,
+            clipped: s.clipped,
+            read: s.read,
+        }));
+        self.core.apply(
+            Event::Frame { camera: frame.camera(), seq: frame.seq(), at: frame.at(), sightings: &self.sightings },
+            &mut self.effects,
+        );
+        self.settle(Some(frame), out);
+        Ok(times)
+    }
+
+    /// Time goes on without a frame: passages may close.
+    pub fn tick(&mut self, now: CaptureTime, out: &mut Vec<Outcome>) {
+        self.core.apply(Event::Tick { now }, &mut self.effects);
+        self.settle(None, out);
+    }
+
+    /// Another hotlist is in force from now on.
+    pub fn hotlist(&mut self, hotlist: Option<Arc<Hotlist>>, out: &mut Vec<Outcome>) {
+        self.core.apply(Event::Hotlist(hotlist), &mut self.effects);
+        self.settle(None, out);
+    }
+
+    /// A camera gives no more frames: its open passages close.
+    pub fn end(&mut self, camera: &CameraId, at: CaptureTime, out: &mut Vec<Outcome>) {
+        self.core.apply(Event::End { camera, at }, &mut self.effects);
+        self.settle(None, out);
+    }
+
+    /// Counters of the core.
+    pub fn stats(&self) -> CoreStats {
+        self.core.stats()
+    }
+
+    /// Names of detector and reader.
+    pub fn model_names(&self) -> &[String; 2] {
+        self.vision.model_names()
+    }
+
+    /// Turns effects into outcomes. Evidence is held and released here.
+    fn settle(&mut self, frame: Option<&Frame>, out: &mut Vec<Outcome>) {
+        let mut effects = std::mem::take(&mut self.effects);
+        for effect in effects.drain(..) {
+            match effect {
+                Effect::Keep { passage, sighting } => {
+                    if let Some(frame) = frame {
+                        self.keep(passage, frame, sighting);
+                    }
+                }
+                Effect::Alert(alert) => out.push(Outcome::Alert(Box::new(alert))),
+                Effect::Record(record) => {
+                    let evidence = self.held.remove(&record.passage).map(Box::new);
+                    out.push(Outcome::Record(Box::new(record), evidence));
+                }
+                Effect::Unread(unread) => {
+                    let evidence = self.held.remove(&unread.passage).map(Box::new);
+                    out.push(Outcome::Unread(Box::new(unread), evidence));
+                }
+                Effect::Dropped { passage } => {
+                    self.held.remove(&passage);
+                }
+            }
+        }
+        // The buffer itself is kept from call to call.
+        self.effects = effects;
+    }
+
+    /// Holds the frame as the passage's evidence. It stays in its pooled buffer (no copy) while buffers are plenty.
+    fn keep(&mut self, passage: PassageId, frame: &Frame, sighting: usize) {
+        let Some(quad) = self.sightings.get(sighting).map(|s| s.quad) else { return };
+        let scarce = self.pools.iter().any(|p| p.available() < SPARE_BUFFERS);
+        let frame = if scarce { frame.detached() } else { frame.clone() };
+        self.held.insert(passage, Evidence { frame, quad });
+    }
+}

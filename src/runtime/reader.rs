@@ -1,0 +1,234 @@
+//! The reader thread: frames out of their slots, through the pipeline, outcomes to the recorder.
+//!
+//! It never waits for the disk while a camera is live. When the recorder's queue is full, outcomes first lose their
+//! pictures (counted) and wait here as text, up to [`BACKLOG`]; beyond that the reader does wait, and frames are dropped in
+//! their slots, counted there. With a lossless clip it waits at once: nothing about a clip is urgent.
+
+use std::collections::VecDeque;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::mpsc::{SyncSender, TrySendError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use super::pipeline::{Outcome, Pipeline};
+use super::supervisor::beat;
+use crate::anpr::core::CoreStats;
+use crate::anpr::hotlist::Hotlist;
+use crate::camera::slot::{Slots, Taken};
+use crate::clock::{CaptureTime, Clock, MonoTime};
+use crate::ident::CameraId;
+use crate::vision::StageTimes;
+
+/// Outcomes without pictures that may wait in the reader: at three thousand vehicles an hour, twenty minutes' worth.
+const BACKLOG: usize = 1024;
+/// Failed frames in a row after which the models are taken to be beyond help and the daemon ends, to be started afresh.
+const MAX_FAILURES: u32 = 25;
+
+/// The hotlist in force, shared by all readers and swapped whole.
+#[derive(Debug)]
+pub struct HotlistBoard {
+    version: AtomicU64,
+    posted: Mutex<Posted>,
+}
+
+#[derive(Debug)]
+struct Posted {
+    hotlist: Option<Arc<Hotlist>>,
+    rejected: u64,
+    since: MonoTime,
+    last_error: Option<String>,
+}
+
+impl HotlistBoard {
+    /// With the first list, the number of its rows that were left out, and since when it is in force.
+    pub const fn new(hotlist: Option<Arc<Hotlist>>, rejected: u64, since: MonoTime) -> Self {
+        Self { version: AtomicU64::new(1), posted: Mutex::new(Posted { hotlist, rejected, since, last_error: None }) }
+    }
+
+    /// Swaps the list; readers take it up at their next frame.
+    pub fn set(&self, hotlist: Option<Arc<Hotlist>>, rejected: u64, since: MonoTime) {
+        *self.lock() = Posted { hotlist, rejected, since, last_error: None };
+        self.version.fetch_add(1, Ordering::Release);
+    }
+
+    /// A list was refused: the one in force stays, and health says why.
+    pub fn refused(&self, why: String) {
+        self.lock().last_error = Some(why);
+    }
+
+    /// The list in force.
+    pub fn get(&self) -> Option<Arc<Hotlist>> {
+        self.lock().hotlist.clone()
+    }
+
+    /// Since when it is.
+    pub fn since(&self) -> MonoTime {
+        self.lock().since
+    }
+
+    /// Rows of it that were left out.
+    pub fn rejected(&self) -> u64 {
+        self.lock().rejected
+    }
+
+    /// Why the newest list was refused, if it was.
+    pub fn last_error(&self) -> Option<String> {
+        self.lock().last_error.clone()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Posted> {
+        // Every change is one assignment, so a poisoned lock guards a sound state.
+        self.posted.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Counters that a reader keeps for health.
+#[derive(Debug, Default)]
+pub struct ReaderStats {
+    /// Frames processed.
+    pub frames: AtomicU64,
+    /// Frames on which vision failed.
+    pub failures: AtomicU64,
+    /// CPU time finding plates, microseconds.
+    pub detect_us: AtomicU64,
+    /// CPU time reading them, microseconds.
+    pub read_us: AtomicU64,
+    /// Outcomes that lost their pictures because the recorder was behind.
+    pub evidence_dropped: AtomicU64,
+    /// Moment of the last turn of its loop, nanoseconds of the monotonic clock: for the watchdog.
+    pub beat_nanos: AtomicU64,
+    /// Counters of the core as of the last frame.
+    pub core: Mutex<CoreStats>,
+    /// Why it gave up, if it did.
+    pub fatal: Mutex<Option<String>>,
+}
+
+/// What a reader thread needs.
+#[derive(Debug)]
+pub struct ReaderThread {
+    /// Vision and core.
+    pub pipeline: Pipeline,
+    /// Where frames come from.
+    pub slots: Arc<Slots>,
+    /// Names of the cameras, slot by slot.
+    pub cameras: Vec<CameraId>,
+    /// Whether any of them is a lossless clip, whose time is not the clock's.
+    pub lossless: bool,
+    /// Where outcomes go.
+    pub outcomes: SyncSender<Outcome>,
+    /// The hotlist in force.
+    pub board: Arc<HotlistBoard>,
+    /// Tells the time.
+    pub clock: Arc<dyn Clock>,
+    /// Counters for health.
+    pub stats: Arc<ReaderStats>,
+}
+
+impl ReaderThread {
+    /// Reads until every camera is done.
+    pub fn run(mut self) {
+        let (mut last, mut failures, mut hotlist_version) = (0, 0, 0);
+        let mut out = Vec::new();
+        let mut backlog = VecDeque::new();
+        let mut last_at = self.clock.now();
+        loop {
+            let now = self.clock.now();
+            beat(&self.stats.beat_nanos, now);
+            let version = self.board.version.load(Ordering::Acquire);
+            if version != hotlist_version {
+                hotlist_version = version;
+                self.pipeline.hotlist(self.board.get(), &mut out);
+            }
+            match self.slots.take(last, Duration::from_millis(100)) {
+                Taken::Frame(slot, frame) => {
+                    last = slot;
+                    last_at = frame.at();
+                    match self.pipeline.frame(&frame, &mut out) {
+                        Ok(times) => {
+                            failures = 0;
+                            self.count(times);
+                        }
+                        Err(e) => {
+                            failures += 1;
+                            self.stats.failures.fetch_add(1, Ordering::Relaxed);
+                            // The first of a row tells the story; the rest only count.
+                            if failures == 1 {
+                                tracing::warn!(camera = %frame.camera(), frame = frame.seq().0, "frame dropped: {e}");
+                            }
+                            if failures >= MAX_FAILURES {
+                                *self.stats.fatal.lock().unwrap_or_else(PoisonError::into_inner) =
+                                    Some(format!("{failures} frames in a row failed, the last with: {e}"));
+                                return;
+                            }
+                        }
+                    }
+                }
+                Taken::Timeout if !self.lossless => self.pipeline.tick(now, &mut out),
+                Taken::Timeout => {}
+                Taken::Ended(slot) => self.end(slot, last_at, &mut out),
+                Taken::Closed => break,
+            }
+            self.hand_over(&mut out, &mut backlog);
+            *self.stats.core.lock().unwrap_or_else(PoisonError::into_inner) = self.pipeline.stats();
+        }
+        // All that is left goes out before the sender is dropped, which tells the recorder that this was it.
+        for outcome in backlog.into_iter().chain(out) {
+            if self.outcomes.send(outcome).is_err() {
+                return;
+            }
+        }
+    }
+
+    fn end(&mut self, slot: usize, last_at: CaptureTime, out: &mut Vec<Outcome>) {
+        let at = if self.lossless { last_at } else { self.clock.now() };
+        self.pipeline.end(&self.cameras[slot], at, out);
+    }
+
+    fn count(&self, times: StageTimes) {
+        let us = |d: Duration| u64::try_from(d.as_micros()).unwrap_or(u64::MAX);
+        self.stats.frames.fetch_add(1, Ordering::Relaxed);
+        self.stats.detect_us.fetch_add(us(times.detect), Ordering::Relaxed);
+        self.stats.read_us.fetch_add(us(times.read), Ordering::Relaxed);
+    }
+
+    fn hand_over(&self, out: &mut Vec<Outcome>, backlog: &mut VecDeque<Outcome>) {
+        while let Some(outcome) = backlog.pop_front() {
+            if let Err(TrySendError::Full(outcome)) = self.outcomes.try_send(outcome) {
+                backlog.push_front(outcome);
+                break;
+            }
+        }
+        for outcome in out.drain(..) {
+            if self.lossless || backlog.len() >= BACKLOG {
+                // A closed queue means shutdown with a dead recorder: the supervisor has seen it.
+                drop(backlog.drain(..).try_for_each(|waiting| self.outcomes.send(waiting)));
+                drop(self.outcomes.send(outcome));
+            } else if backlog.is_empty() {
+                if let Err(TrySendError::Full(outcome)) = self.outcomes.try_send(outcome) {
+                    backlog.push_back(self.without_pictures(outcome));
+                }
+            } else {
+                backlog.push_back(self.without_pictures(outcome));
+            }
+        }
+    }
+
+    fn without_pictures(&self, outcome: Outcome) -> Outcome {
+        let lost = |had: bool| {
+            if had {
+                self.stats.evidence_dropped.fetch_add(1, Ordering::Relaxed);
+            }
+        };
+        match outcome {
+            Outcome::Record(record, evidence) => {
+                lost(evidence.is_some());
+                Outcome::Record(record, None)
+            }
+            Outcome::Unread(unread, evidence) => {
+                lost(evidence.is_some());
+                Outcome::Unread(unread, None)
+            }
+            Outcome::Alert(alert) => Outcome::Alert(alert),
+        }
+    }
+}

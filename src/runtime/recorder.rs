@@ -1,0 +1,208 @@
+//! From outcomes to durable envelopes: evidence is packed, the record is put in words, and one commit makes it safe.
+//!
+//! Runs on the `recorder` thread, which alone waits for the disk. A stalled disk is its problem: it keeps the batch that
+//! it holds and tries again, the queue before it fills, and readers then let pictures go (counted) before they let text wait.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::mpsc::{Receiver, RecvTimeoutError};
+use std::time::Duration;
+
+use tokio::sync::Notify;
+
+use super::pipeline::{Evidence, Outcome};
+use crate::anpr::record::PassageId;
+use crate::clock::{Backoff, Clock};
+use crate::outbox::{Draft, Lane, Outbox, OutboxError, Qos};
+use crate::publish::topic::{Picture, Topics};
+use crate::publish::wire::{self, AlertMessage, Message, ReadMessage, UnreadMessage};
+use crate::vision::evidence::{EvidenceOptions, overview_jpeg, patch_jpeg};
+
+/// Media type of pictures.
+const JPEG: &str = "image/jpeg";
+/// Schema of pictures: the plain file.
+const JPEG_SCHEMA: &str = "kerbside.image/1";
+
+/// Turns outcomes into drafts. Pure but for the JPEG encoder.
+#[derive(Clone, Debug)]
+pub struct Clerk {
+    /// Topics of this device.
+    pub topics: Topics,
+    /// Device and models, as they stand in messages.
+    pub source: wire::Source,
+    /// How evidence is packed.
+    pub evidence: EvidenceOptions,
+    /// Seconds after which an alert is stale.
+    pub alert_expiry_s: u32,
+}
+
+impl Clerk {
+    /// The drafts of an outcome, text first. Evidence that can't be encoded is left out with a word in the log: the record
+    /// matters more.
+    ///
+    /// # Errors
+    /// When the text can't be put into JSON: permanent, the caller counts it and goes on.
+    pub fn drafts(&self, outcome: &Outcome) -> Result<Vec<Draft>, wire::JsonError> {
+        match outcome {
+            Outcome::Alert(alert) => {
+                let message = AlertMessage::new(&self.source, alert);
+                let mut draft = self.text::<AlertMessage>(self.topics.alert(), Lane::Alert, true, &message)?;
+                draft.expiry_s = Some(self.alert_expiry_s);
+                Ok(vec![draft])
+            }
+            Outcome::Record(record, evidence) => {
+                let hit = !record.hits.is_empty();
+                let (pictures, named) = self.pictures(record.passage, evidence.as_deref(), hit);
+                let message = ReadMessage::new(&self.source, record, &named);
+                let text = self.text::<ReadMessage>(self.topics.read(), Lane::Read, hit, &message)?;
+                Ok(std::iter::once(text).chain(pictures).collect())
+            }
+            Outcome::Unread(unread, evidence) => {
+                let (pictures, named) = self.pictures(unread.passage, evidence.as_deref(), false);
+                let message = UnreadMessage::new(&self.source, unread, &named);
+                let text = self.text::<UnreadMessage>(self.topics.unread(), Lane::Read, false, &message)?;
+                Ok(std::iter::once(text).chain(pictures).collect())
+            }
+        }
+    }
+
+    fn text<M: Message>(&self, topic: String, lane: Lane, hit: bool, message: &M) -> Result<Draft, wire::JsonError> {
+        Ok(Draft {
+            topic,
+            qos: Qos::AtLeastOnce,
+            lane,
+            hit,
+            content_type: wire::CONTENT_TYPE.into(),
+            schema: M::SCHEMA.into(),
+            expiry_s: None,
+            payload: message.encode()?,
+        })
+    }
+
+    fn pictures(&self, passage: PassageId, evidence: Option<&Evidence>, hit: bool) -> (Vec<Draft>, Vec<wire::Evidence>) {
+        let Some(evidence) = evidence else { return (Vec::new(), Vec::new()) };
+        let encoded = [
+            (Picture::Patch, Lane::Patch, patch_jpeg(&evidence.frame, evidence.quad, &self.evidence)),
+            (Picture::Overview, Lane::Overview, overview_jpeg(&evidence.frame, evidence.quad, &self.evidence)),
+        ];
+        let (mut drafts, mut named) = (Vec::new(), Vec::new());
+        for (picture, lane, jpeg) in encoded {
+            match jpeg {
+                Ok(payload) => {
+                    named.push(wire::Evidence::of(picture, &payload));
+                    drafts.push(Draft {
+                        topic: self.topics.image(passage, picture),
+                        qos: Qos::AtLeastOnce,
+                        lane,
+                        hit,
+                        content_type: JPEG.into(),
+                        schema: JPEG_SCHEMA.into(),
+                        expiry_s: None,
+                        payload,
+                    });
+                }
+                Err(e) => tracing::warn!(%passage, picture = picture.as_str(), "evidence left out: {e}"),
+            }
+        }
+        (drafts, named)
+    }
+}
+
+/// Counters that the recorder keeps for health.
+#[derive(Debug, Default)]
+pub struct RecorderStats {
+    /// Envelopes committed.
+    pub committed: AtomicU64,
+    /// Outcomes that could not be put into words.
+    pub unwritable: AtomicU64,
+    /// Commits that failed and were tried again.
+    pub stalls: AtomicU64,
+    /// Set while the disk refuses.
+    pub stalled: AtomicBool,
+    /// Moment of the last turn of its loop, nanoseconds of the monotonic clock: for the watchdog.
+    pub beat_nanos: AtomicU64,
+}
+
+/// What the recorder thread needs.
+#[derive(Debug)]
+pub struct Recorder {
+    /// Puts outcomes in words.
+    pub clerk: Clerk,
+    /// Makes them durable.
+    pub outbox: Outbox,
+    /// Where outcomes come from; the thread ends when all senders are gone and the queue is empty.
+    pub outcomes: Receiver<Outcome>,
+    /// Tells the net thread that there is something to send.
+    pub wake: Arc<Notify>,
+    /// Tells the time.
+    pub clock: Arc<dyn Clock>,
+    /// Counters for health.
+    pub stats: Arc<RecorderStats>,
+    /// Set when waiting for a refusing disk must end: shutdown with a deadline.
+    pub give_up: Arc<AtomicBool>,
+}
+
+/// Outcomes committed together under load: one sync serves them all.
+const GROUP: usize = 16;
+
+impl Recorder {
+    /// Records until all senders are gone. Nothing that was taken from the queue is dropped while the disk refuses, unless
+    /// told to give up.
+    pub fn run(mut self) {
+        loop {
+            self.stats.beat_nanos.store(self.clock.now().mono.as_nanos(), Ordering::Relaxed);
+            let first = match self.outcomes.recv_timeout(Duration::from_secs(1)) {
+                Ok(outcome) => outcome,
+                Err(RecvTimeoutError::Timeout) => continue,
+                Err(RecvTimeoutError::Disconnected) => return,
+            };
+            let batch: Vec<Outcome> = std::iter::once(first).chain(self.outcomes.try_iter().take(GROUP - 1)).collect();
+            // Alerts are safe and on their way before the first picture of the batch is packed.
+            let (alerts, others): (Vec<_>, Vec<_>) = batch.into_iter().partition(|o| matches!(o, Outcome::Alert(_)));
+            for outcomes in [alerts, others].into_iter().filter(|o| !o.is_empty()) {
+                let drafts = outcomes.iter().flat_map(|o| self.drafts(o)).collect();
+                self.commit(drafts);
+            }
+        }
+    }
+
+    fn drafts(&self, outcome: &Outcome) -> Vec<Draft> {
+        self.clerk.drafts(outcome).unwrap_or_else(|e| {
+            self.stats.unwritable.fetch_add(1, Ordering::Relaxed);
+            tracing::error!("an outcome can't be put into JSON and is lost: {e}");
+            Vec::new()
+        })
+    }
+
+    fn commit(&mut self, mut drafts: Vec<Draft>) {
+        let mut backoff = Backoff::new(Duration::from_millis(200), Duration::from_secs(10), 1);
+        loop {
+            match self.outbox.commit(&drafts, self.clock.now().utc) {
+                Ok(seqs) => {
+                    self.stats.committed.fetch_add(u64::try_from(seqs.len()).unwrap_or(0), Ordering::Relaxed);
+                    self.stats.stalled.store(false, Ordering::Relaxed);
+                    self.wake.notify_one();
+                    return;
+                }
+                Err(OutboxError::DraftTooLarge { topic, bytes, max_bytes }) => {
+                    // This one can never be stored; the others can.
+                    self.stats.unwritable.fetch_add(1, Ordering::Relaxed);
+                    tracing::error!(topic, bytes, max_bytes, "larger than the whole outbox may be: left out");
+                    drafts.retain(|d| d.cost_bytes() <= max_bytes);
+                }
+                Err(e) => {
+                    self.stats.stalls.fetch_add(1, Ordering::Relaxed);
+                    if !self.stats.stalled.swap(true, Ordering::Relaxed) {
+                        tracing::error!("the outbox can't be written, trying on: {e}");
+                    }
+                    if self.give_up.load(Ordering::Relaxed) {
+                        tracing::error!(envelopes = drafts.len(), "told to stop while the disk refuses: these are lost");
+                        return;
+                    }
+                    std::thread::sleep(backoff.next_wait());
+                    self.stats.beat_nanos.store(self.clock.now().mono.as_nanos(), Ordering::Relaxed);
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,421 @@
+//! Starts the daemon's threads, watches them, ends them in order.
+//!
+//! ```text
+//! capture-<camera> --frame--> [Slots] --> reader-<n> --outcome--> recorder --commit--> outbox --> net --> broker
+//! ```
+//!
+//! [`Daemon::start`] does everything that can fail before the first thread runs, so a bad installation ends as one clear
+//! error. The `run` command and the demo use the same daemon; what differs is who tells it to stop, and when.
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::mpsc::{SyncSender, sync_channel};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use tokio::sync::{Notify, mpsc, watch};
+
+use super::health::{self, Gauges, HealthContext};
+use super::pipeline::{Outcome, Pipeline};
+use super::reader::{HotlistBoard, ReaderStats, ReaderThread};
+use super::recorder::{Clerk, Recorder, RecorderStats};
+use crate::anpr::core::Core;
+use crate::anpr::syntax::Grammar;
+use crate::camera::clip::ClipSource;
+use crate::camera::slot::Slots;
+use crate::camera::stills::StillsSource;
+use crate::camera::{self, CameraEvent, CameraPhase, Capture, CaptureStats, Pace, Source};
+use crate::clock::{CaptureTime, Clock, UtcTime};
+use crate::config::{CameraSettings, Settings, SourceSettings};
+use crate::frame::FramePool;
+use crate::ident::CameraId;
+use crate::outbox::{Opened, Outbox, OutboxError, Outlet, Stats};
+use crate::publish::mqtt::{self, Live, MqttOptions, MqttStats, Ports};
+use crate::publish::sync::LoadedHotlist;
+use crate::publish::wire;
+use crate::vision::Vision;
+use crate::vision::manifest::ManifestError;
+use crate::vision::onnx::{OnnxError, Runtime};
+
+/// Why the daemon did not start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// ONNX Runtime.
+    #[error(transparent)]
+    Onnx(#[from] OnnxError),
+    /// A model.
+    #[error(transparent)]
+    Models(#[from] ManifestError),
+    /// The outbox.
+    #[error(transparent)]
+    Outbox(#[from] OutboxError),
+    /// The system gave no thread, no runtime, or a message can't be put in words.
+    #[error("{0}")]
+    System(String),
+}
+
+/// Outcomes that may wait for the recorder.
+const OUTCOME_QUEUE: usize = 64;
+/// States and health messages that may wait for the net thread.
+const LIVE_QUEUE: usize = 256;
+
+/// What tests and the demo fix that a daemon leaves to the moment.
+#[derive(Clone, Debug, Default)]
+pub struct Overrides {
+    /// UTC given to the first frame of clips; none means the moment they are opened.
+    pub clip_start: Option<UtcTime>,
+    /// What passage ids are made from; none means something that no other start of any box shares.
+    pub id_seed: Option<u64>,
+}
+
+/// The running daemon.
+#[derive(Debug)]
+pub struct Daemon {
+    stop_capture: Arc<AtomicBool>,
+    give_up: Arc<AtomicBool>,
+    captures: Vec<JoinHandle<()>>,
+    readers: Vec<JoinHandle<()>>,
+    recorder: Option<JoinHandle<()>>,
+    net: Option<JoinHandle<()>>,
+    net_stop: watch::Sender<bool>,
+    gauges: Gauges,
+    outlet: Outlet,
+    live: mpsc::Sender<Live>,
+    hotlist: Arc<HotlistBoard>,
+    clock: Arc<dyn Clock>,
+    settings: Settings,
+    source: wire::Source,
+    opened: Opened,
+    next_health: CaptureTime,
+}
+
+impl Daemon {
+    /// Loads the models, opens the outbox, and starts all threads.
+    ///
+    /// # Errors
+    /// When models, runtime or outbox can't be used; nothing is left running then.
+    pub fn start(
+        settings: Settings,
+        hotlist: Option<LoadedHotlist>,
+        clock: Arc<dyn Clock>,
+        overrides: &Overrides,
+    ) -> Result<Self, StartError> {
+        let runtime = Runtime::load(&settings.onnxruntime)?;
+        let visions = (0..settings.readers)
+            .map(|_| Vision::load(&runtime, &settings.models_dir, &settings.vision))
+            .collect::<Result<Vec<_>, _>>()?;
+        let now = clock.now();
+        let (outbox, opened) = Outbox::open(&settings.state_dir, settings.outbox, now.utc)?;
+        if let Some(salvage) = &opened.salvage {
+            tracing::error!(?salvage, "the outbox was damaged; what could be read was carried over");
+        }
+        let models = visions.first().map(|v| v.model_names().clone()).unwrap_or_default();
+        let [detector, reader] = models;
+        let source = wire::Source { device: settings.device.clone(), models: wire::Models { detector, reader } };
+        let clerk = Clerk {
+            topics: settings.topics.clone(),
+            source: source.clone(),
+            evidence: settings.evidence,
+            alert_expiry_s: settings.alert_expiry_s,
+        };
+        let rejected = hotlist.as_ref().map_or(0, rejected);
+        let board = Arc::new(HotlistBoard::new(hotlist.map(|l| Arc::new(l.hotlist)), rejected, now.mono));
+        let wake = Arc::new(Notify::new());
+        let (live, live_inbox) = mpsc::channel(LIVE_QUEUE);
+        let (net_stop, net_stopped) = watch::channel(false);
+        let mqtt = Arc::new(MqttStats::default());
+        let presence =
+            health::presence(&settings, &source, &opened, &board, now).map_err(|e| StartError::System(e.to_string()))?;
+        let mut mqtt_options = MqttOptions::new(settings.broker.clone(), presence);
+        mqtt_options.no_subscriber = settings.no_subscriber;
+        let net = spawn_net(
+            mqtt_options,
+            Ports {
+                outlet: outbox.outlet()?,
+                wake: Arc::clone(&wake),
+                live: live_inbox,
+                downlink: None,
+                stats: Arc::clone(&mqtt),
+                clock: Arc::clone(&clock),
+            },
+            net_stopped,
+        )?;
+        let outlet = outbox.outlet()?;
+
+        let give_up = Arc::new(AtomicBool::new(false));
+        let recorder_stats = Arc::new(RecorderStats::default());
+        let (outcomes, queue) = sync_channel(OUTCOME_QUEUE);
+        let recorder = Recorder {
+            clerk,
+            outbox,
+            outcomes: queue,
+            wake,
+            clock: Arc::clone(&clock),
+            stats: Arc::clone(&recorder_stats),
+            give_up: Arc::clone(&give_up),
+        };
+        let recorder = spawn("recorder".into(), move || recorder.run())?;
+
+        let mut gauges = Gauges::new(recorder_stats, mqtt);
+        let stop_capture = Arc::new(AtomicBool::new(false));
+        let mut threads = Threads { captures: Vec::new(), readers: Vec::new() };
+        for (number, vision) in visions.into_iter().enumerate() {
+            let mine: Vec<CameraSettings> = settings.cameras.iter().skip(number).step_by(settings.readers).cloned().collect();
+            threads.start_reader(
+                number,
+                vision,
+                &mine,
+                Shared {
+                    settings: &settings,
+                    source: &source,
+                    outcomes: outcomes.clone(),
+                    board: &board,
+                    clock: &clock,
+                    stop: &stop_capture,
+                    live: &live,
+                    gauges: &mut gauges,
+                    overrides,
+                },
+            )?;
+        }
+        Ok(Self {
+            stop_capture,
+            give_up,
+            captures: threads.captures,
+            readers: threads.readers,
+            recorder: Some(recorder),
+            net: Some(net),
+            net_stop,
+            gauges,
+            outlet,
+            live,
+            hotlist: board,
+            next_health: now,
+            clock,
+            settings,
+            source,
+            opened,
+        })
+    }
+
+    /// One turn of the supervisor's loop: health when it is due. Call it a few times a second.
+    pub fn tick(&mut self) {
+        let now = self.clock.now();
+        if now.mono < self.next_health.mono {
+            return;
+        }
+        self.next_health = CaptureTime { mono: now.mono.plus(self.settings.health_period), ..now };
+        let context = HealthContext {
+            settings: &self.settings,
+            source: &self.source,
+            outlet: &self.outlet,
+            opened: &self.opened,
+            board: &self.hotlist,
+        };
+        match health::message(&context, &self.gauges, now) {
+            // A full queue means no connection: health is about now, an old one helps nobody.
+            Ok(live) => drop(self.live.try_send(live)),
+            Err(e) => tracing::error!("health can't be told: {e}"),
+        }
+    }
+
+    /// Whether every thread that should run does, and none is stuck: what the watchdog is fed on.
+    ///
+    /// # Errors
+    /// Names the thread that ended or the loop that has not turned for a while.
+    pub fn alive(&self) -> Result<(), String> {
+        let now = self.clock.now().mono;
+        if self.net.as_ref().is_none_or(JoinHandle::is_finished) {
+            return Err("the net thread ended".into());
+        }
+        // With every clip at its end readers and recorder have done their work; what they left on disk is still delivered.
+        if self.cameras_ended() {
+            return Ok(());
+        }
+        if self.recorder.as_ref().is_none_or(JoinHandle::is_finished) {
+            return Err("the recorder thread ended".into());
+        }
+        self.gauges.stuck(now, Duration::from_secs(15)).map_or(Ok(()), Err)
+    }
+
+    /// Why a reader ended that should not have: too many failed inferences in a row.
+    pub fn failed_reader(&self) -> Option<String> {
+        self.gauges.readers.iter().find_map(|r| r.fatal.lock().unwrap_or_else(PoisonError::into_inner).clone())
+    }
+
+    /// Whether every camera has come to its end and every reader has handed over all it had.
+    pub fn cameras_ended(&self) -> bool {
+        self.readers.iter().all(JoinHandle::is_finished)
+    }
+
+    /// What waits for delivery.
+    ///
+    /// # Errors
+    /// When the disk fails.
+    pub fn outbox_stats(&self) -> Result<Stats, OutboxError> {
+        self.outlet.stats()
+    }
+
+    /// Whether all outcomes are committed: the recorder has ended after the readers.
+    pub fn recorded(&self) -> bool {
+        self.recorder.as_ref().is_none_or(JoinHandle::is_finished)
+    }
+
+    /// Counters of all threads.
+    pub const fn gauges(&self) -> &Gauges {
+        &self.gauges
+    }
+
+    /// Another hotlist is in force from now on.
+    pub fn set_hotlist(&self, loaded: LoadedHotlist) {
+        let rejected = rejected(&loaded);
+        self.hotlist.set(Some(Arc::new(loaded.hotlist)), rejected, self.clock.now().mono);
+    }
+
+    /// A hotlist was refused; the one in force stays, and health says why.
+    pub fn hotlist_refused(&self, why: &str) {
+        self.hotlist.refused(why.to_owned());
+    }
+
+    /// Ends all threads in order: cameras, readers, recorder (everything taken is committed), net (in-flight rows drain).
+    pub fn stop(mut self) {
+        self.stop_capture.store(true, Ordering::Relaxed);
+        join_all("capture", self.captures.drain(..));
+        join_all("reader", self.readers.drain(..));
+        // The last sender went with the readers, so the recorder ends when its queue is empty; a refusing disk gets 3 s.
+        let deadline = self.clock.now().mono.plus(Duration::from_secs(3));
+        while self.recorder.as_ref().is_some_and(|r| !r.is_finished()) && self.clock.now().mono < deadline {
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        self.give_up.store(true, Ordering::Relaxed);
+        join_all("recorder", self.recorder.take());
+        self.net_stop.send_replace(true);
+        join_all("net", self.net.take());
+    }
+}
+
+fn rejected(loaded: &LoadedHotlist) -> u64 {
+    u64::try_from(loaded.rows_left_out).unwrap_or(u64::MAX)
+}
+
+fn join_all(what: &str, threads: impl IntoIterator<Item = JoinHandle<()>>) {
+    for thread in threads {
+        if thread.join().is_err() {
+            tracing::error!("a {what} thread panicked");
+        }
+    }
+}
+
+/// What all readers and cameras share while they are being started.
+struct Shared<'a> {
+    settings: &'a Settings,
+    source: &'a wire::Source,
+    outcomes: SyncSender<Outcome>,
+    board: &'a Arc<HotlistBoard>,
+    clock: &'a Arc<dyn Clock>,
+    stop: &'a Arc<AtomicBool>,
+    live: &'a mpsc::Sender<Live>,
+    gauges: &'a mut Gauges,
+    overrides: &'a Overrides,
+}
+
+struct Threads {
+    captures: Vec<JoinHandle<()>>,
+    readers: Vec<JoinHandle<()>>,
+}
+
+impl Threads {
+    /// Starts one reader and the cameras that stay with it.
+    fn start_reader(
+        &mut self,
+        number: usize,
+        vision: Vision,
+        cameras: &[CameraSettings],
+        shared: Shared<'_>,
+    ) -> Result<(), StartError> {
+        let slots = Arc::new(Slots::new(cameras.len()));
+        let pools: Vec<FramePool> = cameras.iter().map(|c| FramePool::new(c.buffers)).collect();
+        let regions: HashMap<CameraId, _> = cameras.iter().filter_map(|c| Some((c.id.clone(), c.region?))).collect();
+        let now = shared.clock.now();
+        let seed = shared.overrides.id_seed.unwrap_or_else(random_seed);
+        let core = Core::new(shared.settings.core, Grammar::new(now.utc), seed.wrapping_add(u64::try_from(number).unwrap_or(0)));
+        let stats = Arc::new(ReaderStats::default());
+        stats.beat_nanos.store(now.mono.as_nanos(), Ordering::Relaxed);
+        let reader = ReaderThread {
+            pipeline: Pipeline::new(vision, core, regions, pools.clone()),
+            slots: Arc::clone(&slots),
+            cameras: cameras.iter().map(|c| c.id.clone()).collect(),
+            lossless: cameras.iter().any(|c| c.pace == Pace::Lossless),
+            outcomes: shared.outcomes,
+            board: Arc::clone(shared.board),
+            clock: Arc::clone(shared.clock),
+            stats: Arc::clone(&stats),
+        };
+        self.readers.push(spawn(format!("reader-{number}"), move || reader.run())?);
+        shared.gauges.readers.push(stats);
+        shared.gauges.slots.push(Arc::clone(&slots));
+        for ((slot, camera), pool) in cameras.iter().enumerate().zip(pools) {
+            let stats = Arc::new(CaptureStats::default());
+            shared.gauges.cameras.push((camera.id.clone(), Arc::clone(&stats), Arc::new(Mutex::new(CameraPhase::Opening))));
+            let phase = shared.gauges.cameras.last().map(|(_, _, phase)| Arc::clone(phase));
+            let capture = Capture {
+                camera: camera.id.clone(),
+                source: open_later(&camera.source),
+                pool,
+                slots: Arc::clone(&slots),
+                slot,
+                pace: camera.pace,
+                at_end: camera.at_end,
+                clip_start: shared.overrides.clip_start,
+                clock: Arc::clone(shared.clock),
+                stop: Arc::clone(shared.stop),
+                stats,
+            };
+            let (live, topics, source) = (shared.live.clone(), shared.settings.topics.clone(), shared.source.clone());
+            let report = move |event: CameraEvent| {
+                if let Some(phase) = &phase {
+                    *phase.lock().unwrap_or_else(PoisonError::into_inner) = event.phase;
+                }
+                match health::camera_state(&topics, &source, &event) {
+                    // The queue holds hundreds of states; a full one means that the net thread is gone.
+                    Ok(state) => drop(live.try_send(state)),
+                    Err(e) => tracing::error!("a camera's state can't be told: {e}"),
+                }
+            };
+            self.captures.push(spawn(format!("capture-{}", camera.id), move || camera::run(capture, report))?);
+        }
+        Ok(())
+    }
+}
+
+fn open_later(source: &SourceSettings) -> Box<dyn Source> {
+    match source {
+        SourceSettings::Clip(path) => Box::new(ClipSource::new(path.clone())),
+        SourceSettings::Stills(path, interval) => Box::new(StillsSource::new(path.clone(), *interval)),
+    }
+}
+
+/// 64 bits that no other start of any box shares: the random part of a fresh UUID.
+fn random_seed() -> u64 {
+    let bits = uuid::Uuid::now_v7().as_u128();
+    u64::try_from(bits & u128::from(u64::MAX)).unwrap_or(0)
+}
+
+fn spawn(name: String, work: impl FnOnce() + Send + 'static) -> Result<JoinHandle<()>, StartError> {
+    std::thread::Builder::new().name(name).spawn(work).map_err(|e| StartError::System(format!("no thread to be had: {e}")))
+}
+
+/// The net thread: the only async one, a runtime of its own on its own thread.
+fn spawn_net(options: MqttOptions, ports: Ports, stopped: watch::Receiver<bool>) -> Result<JoinHandle<()>, StartError> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(|e| StartError::System(format!("no network runtime to be had: {e}")))?;
+    spawn("net".into(), move || runtime.block_on(mqtt::run(options, ports, stopped)))
+}
+
+/// Moment of a loop's last turn, for the watchdog.
+pub(super) fn beat(at: &AtomicU64, now: CaptureTime) {
+    at.store(now.mono.as_nanos(), Ordering::Relaxed);
+}

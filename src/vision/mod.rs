@@ -1,0 +1,206 @@
+//! Pixels to reads. Owns the models; one owner, `&mut self`, on the reader thread.
+//!
+//! [`Vision::look`] takes a frame and gives what it saw: candidates, each with its read. It has never heard of a
+//! hotlist, a passage or a message. `onnx` is the only file that names the runtime; OpenCV's image maths stays in this room.
+
+pub mod detector;
+pub mod evidence;
+pub mod manifest;
+pub mod onnx;
+pub mod patch;
+pub mod reader;
+
+use std::fmt;
+use std::path::Path;
+use std::time::Duration;
+
+use self::detector::{Candidate, Detector, DetectorOptions};
+use self::manifest::{ManifestError, ModelStore, Precision, Role};
+use self::onnx::Runtime;
+use self::patch::{PatchCutter, PlatePatch};
+use self::reader::Reader;
+use crate::anpr::read::PlateRead;
+use crate::clock::thread_cpu_time;
+use crate::frame::Frame;
+use crate::geometry::{FramePx, Quad, Rect};
+
+/// Which step of looking failed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stage {
+    /// Finding plates.
+    Detect,
+    /// Reading one.
+    Read,
+    /// Encoding evidence.
+    Encode,
+}
+
+/// A step failed on one frame: drop the frame (or the candidate) and count it.
+#[derive(Debug, thiserror::Error)]
+#[error("{stage:?}: {why}")]
+pub struct VisionError {
+    stage: Stage,
+    why: String,
+}
+
+impl VisionError {
+    pub(crate) fn new(stage: Stage, why: &dyn fmt::Display) -> Self {
+        Self { stage, why: why.to_string() }
+    }
+
+    /// Which step failed.
+    pub const fn stage(&self) -> Stage {
+        self.stage
+    }
+}
+
+/// What vision is made of.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct VisionOptions {
+    /// Which weights.
+    pub precision: Precision,
+    /// How candidates are chosen.
+    pub detector: DetectorOptions,
+    /// A second look (the upright box beside the rectified plate) is taken unless every character of the first is at
+    /// least this likely; 1 takes it always, 0 never.
+    pub second_look_below: f32,
+}
+
+impl Default for VisionOptions {
+    fn default() -> Self {
+        Self { precision: Precision::Int8, detector: DetectorOptions::default(), second_look_below: 0.97 }
+    }
+}
+
+/// A candidate and what the reader says of it.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct SeenPlate {
+    /// Where, and how likely a plate.
+    pub candidate: Candidate,
+    /// What it says; none when the reader failed on it.
+    pub read: Option<PlateRead>,
+    /// Whether it touches the edge of the frame, so that characters may be cut off.
+    pub clipped: bool,
+}
+
+/// CPU time of the calling thread spent in each step.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct StageTimes {
+    /// Finding plates.
+    pub detect: Duration,
+    /// Cutting and reading them.
+    pub read: Duration,
+}
+
+/// The two models with all their buffers.
+#[derive(Debug)]
+pub struct Vision {
+    detector: Detector,
+    reader: Reader,
+    cutter: PatchCutter,
+    level: PlatePatch,
+    upright: PlatePatch,
+    second_look_below: f32,
+    candidates: Vec<Candidate>,
+    seen: Vec<SeenPlate>,
+    names: [String; 2],
+}
+
+impl Vision {
+    /// Loads both models from a model folder.
+    ///
+    /// # Errors
+    /// When a model is missing, damaged, or another one than the manifest says.
+    pub fn load(runtime: &Runtime, models: &Path, options: &VisionOptions) -> Result<Self, ManifestError> {
+        // OpenCV's own threads would fight the readers for the two cores.
+        opencv::core::set_num_threads(1)
+            .map_err(|e| ManifestError::Syntax { path: models.to_owned(), why: format!("OpenCV: {e}") })?;
+        let store = ModelStore::open(models)?;
+        let (detector_entry, network) = store.load(runtime, Role::Detector, options.precision)?;
+        let detector = Detector::new(&detector_entry, network, options.detector)?;
+        let (reader_entry, network) = store.load(runtime, Role::Reader, options.precision)?;
+        let reader = Reader::new(&reader_entry, network)?;
+        let label = |name: &str| format!("{name}.{}", options.precision.as_str());
+        Ok(Self {
+            detector,
+            reader,
+            cutter: PatchCutter::new(),
+            level: PlatePatch::new(),
+            upright: PlatePatch::new(),
+            second_look_below: options.second_look_below,
+            candidates: Vec::with_capacity(options.detector.max_candidates),
+            seen: Vec::with_capacity(options.detector.max_candidates),
+            names: [label(&detector_entry.name), label(&reader_entry.name)],
+        })
+    }
+
+    /// Names of detector and reader, with precision, as they stand in messages.
+    pub fn model_names(&self) -> &[String; 2] {
+        &self.names
+    }
+
+    /// Finds and reads the plates in `region` of a frame. A candidate that can't be read keeps its place with no read.
+    ///
+    /// # Errors
+    /// When the detector fails on this frame.
+    pub fn look(&mut self, frame: &Frame, region: Rect<FramePx>) -> Result<(&[SeenPlate], StageTimes), VisionError> {
+        let start = thread_cpu_time();
+        self.candidates.clear();
+        self.candidates.extend_from_slice(self.detector.detect(frame, region)?);
+        let detected = thread_cpu_time();
+        self.seen.clear();
+        for i in 0..self.candidates.len() {
+            let candidate = self.candidates[i];
+            let read = self.read_candidate(frame, &candidate).ok();
+            self.seen.push(SeenPlate { candidate, read, clipped: touches_edge(candidate.bounds, frame.bounds()) });
+        }
+        let times = StageTimes { detect: detected.saturating_sub(start), read: thread_cpu_time().saturating_sub(detected) };
+        Ok((&self.seen, times))
+    }
+
+    /// Reads the plate in a box that somebody else found (labelled crops).
+    ///
+    /// # Errors
+    /// When the box lies outside the frame or the runtime fails.
+    pub fn read_box(&mut self, frame: &Frame, bounds: Rect<FramePx>) -> Result<PlateRead, VisionError> {
+        self.cutter.cut(frame, upright_quad(bounds), &mut self.upright)?;
+        self.reader.read(&self.upright)
+    }
+
+    /// Reads a candidate from its corners, and again from its upright box where the first look leaves doubt: corners
+    /// can be off on plates far from any that training showed. The surer of the two counts.
+    fn read_candidate(&mut self, frame: &Frame, candidate: &Candidate) -> Result<PlateRead, VisionError> {
+        self.cutter.cut(frame, level_quad(candidate.corners), &mut self.level)?;
+        let first = self.reader.read(&self.level)?;
+        if first.weakest() >= self.second_look_below {
+            return Ok(first);
+        }
+        let second = self.read_box(frame, candidate.bounds)?;
+        Ok(if second.mean_ln() > first.mean_ln() { second } else { first })
+    }
+}
+
+/// The margin around the corners that the reader was trained with: 1.5 % of the width, 6 % of the height on each side.
+fn level_quad(corners: Quad<FramePx>) -> Quad<FramePx> {
+    corners.grow(0.015, 0.06)
+}
+
+/// The margin around a box that the reader was trained with: 5 % of the width, 10 % of the height on each side.
+fn upright_quad(bounds: Rect<FramePx>) -> Quad<FramePx> {
+    bounds.grow(0.05, 0.10).into()
+}
+
+/// Whether a plate may go on beyond the frame: its box ends within two pixels of an edge.
+fn touches_edge(plate: Rect<FramePx>, frame: Rect<FramePx>) -> bool {
+    const NEAR_PX: f32 = 2.0;
+    plate.x0 <= frame.x0 + NEAR_PX
+        || plate.x1 >= frame.x1 - NEAR_PX
+        || plate.y0 <= frame.y0 + NEAR_PX
+        || plate.y1 >= frame.y1 - NEAR_PX
+}
+
+/// A pixel coordinate as an index: cut to zero from below, fraction dropped.
+#[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)] // negative and NaN become 0, frames end at MAX_SIDE_PX
+pub(crate) fn floor_index(coordinate: f32) -> usize {
+    coordinate.max(0.0) as usize
+}

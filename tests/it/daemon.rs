@@ -1,0 +1,166 @@
+//! The daemon as a process: from frame to subscriber through a real mosquitto, through outages, to a clean stop; and the demo.
+
+use std::collections::BTreeSet;
+use std::path::Path;
+use std::process::{Child, Stdio};
+
+use kerbside::outbox::Qos;
+use rustix::process::{Pid, Signal, kill_process};
+use serde_json::Value;
+
+use crate::support::mosquitto::Mosquitto;
+use crate::support::program;
+use crate::support::publisher::{Listener, wait_for};
+
+/// A daemon, killed when the test ends before it does.
+struct Daemon(Child);
+
+impl Daemon {
+    fn start(dir: &Path, config: &Path) -> Self {
+        let log = std::fs::File::create(dir.join("daemon.log")).unwrap();
+        let child = program::kerbside(dir)
+            .args(["run", "--config", config.to_str().unwrap()])
+            .stdout(Stdio::null())
+            .stderr(log)
+            .spawn()
+            .unwrap();
+        Self(child)
+    }
+
+    fn signal(&self, signal: Signal) {
+        let pid = Pid::from_raw(i32::try_from(self.0.id()).unwrap()).unwrap();
+        kill_process(pid, signal).unwrap();
+    }
+
+    fn stop(mut self) -> Option<i32> {
+        self.signal(Signal::TERM);
+        wait_for("a clean stop", || self.0.try_wait().unwrap().is_some());
+        self.0.wait().unwrap().code()
+    }
+}
+
+impl Drop for Daemon {
+    fn drop(&mut self) {
+        // Gone already after a clean stop.
+        drop(self.0.kill());
+        drop(self.0.wait());
+    }
+}
+
+/// Marks of the records that the listener has seen, duplicates by passage taken out.
+fn marks(listener: &Listener) -> Vec<String> {
+    let mut passages = BTreeSet::new();
+    let mut marks: Vec<String> = listener
+        .seen()
+        .into_iter()
+        .filter(|m| m.schema.as_deref() == Some("kerbside.read/1"))
+        .map(|m| serde_json::from_slice::<Value>(&m.payload).unwrap())
+        .filter(|r| passages.insert(r["passage"].to_string()))
+        .map(|r| r["vrm"].as_str().unwrap().to_owned())
+        .collect();
+    marks.sort();
+    marks
+}
+
+fn sorted_truth() -> Vec<String> {
+    let mut truth = program::truth();
+    truth.sort();
+    truth
+}
+
+/// Every sequence number from 1 up has arrived.
+fn complete(listener: &Listener) -> bool {
+    let seqs: BTreeSet<u64> = listener.seqs().into_iter().collect();
+    seqs.last().is_some_and(|last| *last == seqs.len() as u64)
+}
+
+#[test]
+fn daemon_loses_nothing_when_the_broker_is_killed_in_the_middle() {
+    let mut broker = Mosquitto::start("");
+    let dir = tempfile::tempdir().unwrap();
+    let listener = Listener::start(broker.port, "tap", Qos::AtMostOnce);
+    let config = program::configuration(dir.path(), broker.port, "no_subscriber = 'hold'\n");
+    let daemon = Daemon::start(dir.path(), &config);
+    wait_for("the first record", || !marks(&listener).is_empty());
+    broker.kill();
+    // The daemon reads on meanwhile; what it finds waits on disk.
+    wait_for("the log to tell of the outage", || {
+        std::fs::read_to_string(dir.path().join("daemon.log")).unwrap().contains("connection to the broker ended")
+    });
+    broker.restart();
+    wait_for("every record", || marks(&listener).len() >= sorted_truth().len() && complete(&listener));
+    assert_eq!(marks(&listener), sorted_truth());
+    let log = std::fs::read_to_string(dir.path().join("daemon.log")).unwrap();
+    assert!(program::truth().iter().all(|m| !log.contains(m.as_str())), "a mark stands in the log: {log}");
+    assert_eq!(daemon.stop(), Some(0), "{log}");
+}
+
+#[test]
+fn daemon_killed_with_records_on_disk_delivers_them_after_its_restart() {
+    // No broker at all in the first life.
+    let mut broker = Mosquitto::start("");
+    broker.kill();
+    let dir = tempfile::tempdir().unwrap();
+    let config = program::configuration(dir.path(), broker.port, "no_subscriber = 'hold'\n");
+    let mut first = Daemon::start(dir.path(), &config);
+    let stored = || kerbside::outbox::Outlet::open(&dir.path().join("state")).and_then(|o| o.stats()).map_or(0, |s| s.rows());
+    wait_for("ten envelopes on disk", || stored() >= 10);
+    first.0.kill().unwrap();
+    first.0.wait().unwrap();
+    let left = stored();
+    broker.restart();
+    let listener = Listener::start(broker.port, "tap", Qos::AtMostOnce);
+    let second = Daemon::start(dir.path(), &config);
+    // The second life replays the clip: whatever the first one had committed comes before that, in sequence.
+    wait_for("what was on disk", || (1..=left).all(|n| listener.seqs().contains(&n)));
+    wait_for("the second life's records", || marks(&listener).windows(2).any(|w| w[0] == w[1]) && complete(&listener));
+    assert_eq!(second.stop(), Some(0));
+}
+
+#[test]
+fn daemon_takes_a_new_hotlist_on_sighup_and_refuses_a_bad_one() {
+    let broker = Mosquitto::start("");
+    let dir = tempfile::tempdir().unwrap();
+    let list = dir.path().join("list.csv");
+    let header = "vrm,action,priority,reason,valid_from,valid_until\n";
+    std::fs::write(&list, format!("{header}ZZ99ZZZ,stop,P0,other,,\n")).unwrap();
+    let extra = "[hotlist]\nfile = 'list.csv'\n[health]\nperiod_s = 1\n";
+    let config = program::configuration(dir.path(), broker.port, extra);
+    // The clip over and over, so that there is something to match after the change.
+    let text = std::fs::read_to_string(&config).unwrap().replace("pace = 'lossless'", "pace = 'lossless'\nat_end = 'repeat'");
+    std::fs::write(&config, text).unwrap();
+    let listener = Listener::start(broker.port, "tap", Qos::AtLeastOnce);
+    let daemon = Daemon::start(dir.path(), &config);
+    wait_for("records without a hit", || marks(&listener).len() >= 3);
+    let alerts = || listener.seen().iter().filter(|m| m.schema.as_deref() == Some("kerbside.alert/1")).count();
+    assert_eq!(alerts(), 0);
+
+    std::fs::write(&list, "nonsense\n").unwrap();
+    daemon.signal(Signal::HUP);
+    let health_says = |word: &str| {
+        listener.seen().iter().rev().find(|m| m.schema.as_deref() == Some("kerbside.health/1")).is_some_and(|m| {
+            let health: Value = serde_json::from_slice(&m.payload).unwrap();
+            health["hotlist"].to_string().contains(word)
+        })
+    };
+    wait_for("health to say that the list was refused", || health_says("list.csv"));
+    std::fs::write(&list, format!("{header}BV71MZC,stop,P0,Stolen,,\n")).unwrap();
+    daemon.signal(Signal::HUP);
+    wait_for("an alert under the new list", || alerts() > 0);
+    assert_eq!(daemon.stop(), Some(0));
+}
+
+#[test]
+fn demo_ends_by_itself_and_writes_what_it_says() {
+    let dir = tempfile::tempdir().unwrap();
+    let output = program::run(dir.path(), &["demo", "--out", "shown"]);
+    let said = program::stdout(&output);
+    assert!(output.status.success(), "{said}\n{}", program::stderr(&output));
+    let truth = program::truth();
+    assert!(said.contains(&format!("{} of {} marks of the clip right", truth.len(), truth.len())), "{said}");
+    let sheet = image::open(dir.path().join("shown/contact-sheet.png")).unwrap();
+    assert!(sheet.width() > 1000 && sheet.height() > 600);
+    let records = std::fs::read_to_string(dir.path().join("shown/records.jsonl")).unwrap();
+    let reads = records.lines().filter(|l| l.contains("kerbside.read/1")).count();
+    assert_eq!(reads, truth.len());
+}

@@ -1,0 +1,107 @@
+//! `read`, `replay` and `evaluate` on our own pictures and the bundled clip, with the committed models.
+
+use std::path::Path;
+
+use image::DynamicImage;
+use serde_json::Value;
+
+use crate::support::{pictures, program};
+
+fn json_lines(text: &str) -> Vec<Value> {
+    text.lines().map(|l| serde_json::from_str(l).unwrap_or_else(|e| panic!("{e}: {l}"))).collect()
+}
+
+fn texts(line: &Value) -> Vec<&str> {
+    line["plates"].as_array().unwrap().iter().map(|p| p["text"].as_str().unwrap()).collect()
+}
+
+#[test]
+fn pipeline_replay_gives_one_correct_record_a_vehicle_and_the_same_bytes_twice() {
+    let dir = tempfile::tempdir().unwrap();
+    let clip = program::demo("drive_by.mp4");
+    let hotlist = program::demo("hotlist.csv");
+    let args = ["replay", clip.to_str().unwrap(), "--hotlist", hotlist.to_str().unwrap()];
+    let first = program::run(dir.path(), &args);
+    assert!(first.status.success(), "{}", program::stderr(&first));
+    let second = program::run(dir.path(), &args);
+    assert!(first.stdout == second.stdout, "two runs differ");
+
+    let lines = json_lines(&program::stdout(&first));
+    let mut read: Vec<&str> =
+        lines.iter().filter(|l| l["schema"] == "kerbside.read/1").map(|l| l["vrm"].as_str().unwrap()).collect();
+    let mut truth = program::truth();
+    read.sort_unstable();
+    truth.sort_unstable();
+    assert_eq!(read, truth, "one record a vehicle, each with its mark");
+
+    // Two of them are on the list: an early alert, then a confirmed one, under the passage's own id.
+    for vrm in ["BV71MZC", "KIB4729"] {
+        let of = |schema: &str| lines.iter().filter(|l| l["schema"] == schema && l["vrm"] == vrm).collect::<Vec<_>>();
+        let (alerts, records) = (of("kerbside.alert/1"), of("kerbside.read/1"));
+        let phases: Vec<&str> = alerts.iter().map(|a| a["phase"].as_str().unwrap()).collect();
+        assert_eq!(phases, ["early", "confirmed"], "{vrm}");
+        assert!(alerts.iter().all(|a| a["passage"] == records[0]["passage"]));
+        assert_eq!(records[0]["hits"][0]["class"], "exact");
+    }
+}
+
+#[test]
+fn pipeline_reads_pictures_of_every_kind_alike() {
+    let dir = tempfile::tempdir().unwrap();
+    let picture = pictures::frame(46);
+    let rgb = DynamicImage::ImageRgb8(picture.clone());
+    let sixteen = DynamicImage::ImageRgb16(rgb.to_rgb16());
+    for (name, kind) in [("colour.jpg", &rgb), ("colour.png", &rgb), ("sixteen.png", &sixteen), ("colour.bmp", &rgb)] {
+        pictures::save(dir.path(), name, kind);
+    }
+    pictures::save(dir.path(), "grey.jpg", &DynamicImage::ImageLuma8(rgb.to_luma8()));
+    pictures::save_cmyk(dir.path(), "cmyk.jpg", &picture);
+    pictures::save_rotated(dir.path(), "rotated.jpg", &picture);
+    let output = program::run(dir.path(), &["read", ".", "--json", "--annotate", "out"]);
+    assert!(output.status.success(), "{}", program::stderr(&output));
+    let lines = json_lines(&program::stdout(&output));
+    assert_eq!(lines.len(), 7);
+    for line in &lines {
+        let found = texts(line);
+        for mark in ["LK24HJV", "YD68RNE"] {
+            assert!(found.contains(&mark), "{mark} is missing from {found:?} of {}", line["file"]);
+        }
+        let plate = line["plates"].as_array().unwrap().iter().find(|p| p["text"] == "LK24HJV").unwrap();
+        // Upright pixels, whatever the file's own orientation: the plate is in the lower left part of a 1280 x 720 picture.
+        let side = |i: usize| plate["box"][i].as_f64().unwrap();
+        assert!(side(0) > 250.0 && side(2) < 450.0 && side(1) > 420.0 && side(3) < 540.0, "{plate}");
+        assert_eq!(plate["syntax"], "gb_current");
+        assert_eq!(plate["corners"].as_array().unwrap().len(), 4);
+        assert!(plate["confidence"].as_f64().unwrap() > 0.9);
+        assert!(line["ms"]["total"].as_f64().unwrap() > line["ms"]["detect"].as_f64().unwrap());
+    }
+    let annotated = image::open(dir.path().join("out/rotated.jpg.png")).unwrap();
+    assert_eq!((annotated.width(), annotated.height()), (1280, 720));
+}
+
+#[test]
+fn pipeline_evaluate_counts_what_it_says() {
+    let dir = tempfile::tempdir().unwrap();
+    pictures::save(dir.path(), "a.png", &DynamicImage::ImageRgb8(pictures::frame(46)));
+    let manifest = "file,texts,boxes_xyxy\na.png,LK24HJV;YD68RNE;GO10OLO;ZZ99ZZZ,\n";
+    std::fs::write(dir.path().join("truth.csv"), manifest).unwrap();
+    let args = ["evaluate", "--truth", "truth.csv", ".", "--list"];
+    let output = program::run(dir.path(), &args);
+    let text = program::stdout(&output);
+    assert!(output.status.success(), "{}", program::stderr(&output));
+    assert!(text.contains("read rate              0.7500") && text.contains("3/4"), "{text}");
+    assert!(text.contains("ZZ99ZZZ not found"), "{text}");
+    let strict = program::run(dir.path(), &[&args[..], &["--least-read-rate", "0.9"]].concat());
+    assert_eq!(strict.status.code(), Some(70));
+    assert!(program::stderr(&strict).contains("below"), "{}", program::stderr(&strict));
+}
+
+#[test]
+fn pipeline_smoke_on_a_clip_given_to_read() {
+    let output = program::run(Path::new("/"), &["read", "--json", program::demo("drive_by.mp4").to_str().unwrap()]);
+    assert!(output.status.success(), "{}", program::stderr(&output));
+    let lines = json_lines(&program::stdout(&output));
+    let found = texts(&lines[0]);
+    assert!(program::truth().iter().all(|m| found.contains(&m.as_str())), "{found:?}");
+    assert!(lines[0]["plates"][0]["frame"].is_u64());
+}

@@ -1,0 +1,8 @@
+//! What tests share: real brokers, bad links, scripted brokers, the program itself, and pictures made on the spot.
+
+pub mod fake_broker;
+pub mod mosquitto;
+pub mod pictures;
+pub mod program;
+pub mod proxy;
+pub mod publisher;
