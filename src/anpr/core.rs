@@ -19,27 +19,12 @@ pub use super::alert::AlertOptions;
 use super::alert::{AlertDesk, Occasion};
 use super::decode::{DecodeOptions, Decoder};
 use super::hotlist::Hotlist;
-pub use super::passage::PassageOptions;
 use super::passage::{Open, Outcome, Tracker};
-use super::read::PlateRead;
+pub use super::passage::{PassageOptions, Sighting};
 use super::record::{Alert, CaptureRecord, PassageId, UnreadPassage};
 use super::syntax::Grammar;
 use crate::clock::{CaptureTime, UtcTime};
-use crate::geometry::{FramePx, Quad};
 use crate::ident::{CameraId, FrameSeq};
-
-/// One candidate plate in one frame, with what the reader said of it.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Sighting {
-    /// Where it is.
-    pub quad: Quad<FramePx>,
-    /// How sure the detector is that it is a plate, 0..=1.
-    pub detector_score: f32,
-    /// It touches the frame's edge: characters may be missing.
-    pub clipped: bool,
-    /// What the reader said; none when it was not asked (too small) or had nothing to say.
-    pub read: Option<PlateRead>,
-}
 
 /// What happens to the core.
 #[derive(Clone, Debug)]

@@ -15,12 +15,12 @@ use std::time::Duration;
 
 pub(super) use open::{Open, Outcome};
 
-use super::core::Sighting;
 use super::decode::Decoder;
 use super::read::PlateRead;
 use super::record::PassageId;
 use super::vrm::VrmKey;
 use crate::clock::{CaptureTime, MonoTime};
+use crate::geometry::{FramePx, Quad};
 use crate::ident::FrameSeq;
 use fusion::Fusion;
 
@@ -85,6 +85,19 @@ impl PassageOptions {
         let wide = ((width_px - self.min_width_px) / (self.full_width_px - self.min_width_px).max(1.0)).clamp(0.05, 1.0);
         f64::from(wide * (2.0 * read.mean_ln()).exp().clamp(0.02, 1.0)).max(0.001)
     }
+}
+
+/// One candidate plate in one frame, with what the reader said of it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Sighting {
+    /// Where it is.
+    pub quad: Quad<FramePx>,
+    /// How sure the detector is that it is a plate, 0..=1.
+    pub detector_score: f32,
+    /// It touches the frame's edge: characters may be missing.
+    pub clipped: bool,
+    /// What the reader said; none when it was not asked (too small) or had nothing to say.
+    pub read: Option<PlateRead>,
 }
 
 /// What a single read says when decoded alone.

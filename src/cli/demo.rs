@@ -221,7 +221,7 @@ fn write_outputs(args: &Args, seen: &Seen, (right, of): (usize, usize), frames: 
     let heading = format!("Kerbside demo: {} vehicles, {} alerts", seen.reads.len(), alerted(seen));
     let note = format!("{frames} frames, {right} of {of} marks right; every picture came back over MQTT");
     let sheet = args.out.join("contact-sheet.png");
-    draw::contact_sheet(&heading, &note, &cells, 4).save(&sheet).with_context(|| sheet.display().to_string())?;
+    draw::contact_sheet(&heading, &note, &cells, 5).save(&sheet).with_context(|| sheet.display().to_string())?;
     Ok(vec![sheet, records])
 }
 

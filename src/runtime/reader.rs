@@ -11,7 +11,6 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use super::pipeline::{Outcome, Pipeline};
-use super::supervisor::beat;
 use crate::anpr::core::CoreStats;
 use crate::anpr::hotlist::Hotlist;
 use crate::camera::slot::{Slots, Taken};
@@ -133,7 +132,7 @@ impl ReaderThread {
         let mut last_at = self.clock.now();
         loop {
             let now = self.clock.now();
-            beat(&self.stats.beat_nanos, now);
+            self.stats.beat_nanos.store(now.mono.as_nanos(), Ordering::Relaxed);
             let version = self.board.version.load(Ordering::Acquire);
             if version != hotlist_version {
                 hotlist_version = version;

@@ -8,7 +8,7 @@
 //! error. The `run` command and the demo use the same daemon; what differs is who tells it to stop, and when.
 
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{SyncSender, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
@@ -413,9 +413,4 @@ fn spawn_net(options: MqttOptions, ports: Ports, stopped: watch::Receiver<bool>)
         .build()
         .map_err(|e| StartError::System(format!("no network runtime to be had: {e}")))?;
     spawn("net".into(), move || runtime.block_on(mqtt::run(options, ports, stopped)))
-}
-
-/// Moment of a loop's last turn, for the watchdog.
-pub(super) fn beat(at: &AtomicU64, now: CaptureTime) {
-    at.store(now.mono.as_nanos(), Ordering::Relaxed);
 }

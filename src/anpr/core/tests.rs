@@ -4,11 +4,11 @@ use std::time::Duration;
 
 use super::*;
 use crate::anpr::hotlist::{Action, HotlistEntry, HotlistVersion, Priority};
-use crate::anpr::read::Slot;
+use crate::anpr::read::{PlateRead, Slot};
 use crate::anpr::record::{AlertPhase, UnreadReason};
 use crate::anpr::vrm::{GLYPHS, Glyph, Vrm};
 use crate::clock::SimClock;
-use crate::geometry::Rect;
+use crate::geometry::{Quad, Rect};
 
 /// A road with one camera, told in words: `see` a plate, `wait`, look at what came out.
 struct Road {

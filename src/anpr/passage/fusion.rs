@@ -6,7 +6,6 @@
 //!
 //! A read that touches the frame's edge counts only as long as there is no other: it can make a guess, never shorten a mark.
 
-use super::open::is_part;
 use crate::anpr::decode::{Candidate, Decoded, Decoder};
 use crate::anpr::read::{PlateRead, Slot};
 use crate::anpr::syntax::Grammar;
@@ -174,6 +173,15 @@ impl Fusion {
             Slot::new(glyphs, presence)
         }))
     }
+}
+
+/// Least characters that a part of a mark must show to be taken for one: two are in too many marks.
+const LEAST_PART: usize = 3;
+
+/// Whether the shorter text stands whole inside the longer one.
+pub(super) fn is_part<T: PartialEq>(a: &[T], b: &[T]) -> bool {
+    let (short, long) = if a.len() < b.len() { (a, b) } else { (b, a) };
+    short.len() >= LEAST_PART && short.len() < long.len() && long.windows(short.len()).any(|w| w == short)
 }
 
 /// Least share of the weight that a longer text needs of its own before shorter ones count as parts of it.

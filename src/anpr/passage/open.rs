@@ -1,9 +1,8 @@
 //! An open passage: one vehicle while it is in view, and what is made of it when it has gone.
 
-use super::fusion::{Fused, Fusion};
-use super::{Own, PassageOptions};
+use super::fusion::{Fused, Fusion, is_part};
+use super::{Own, PassageOptions, Sighting};
 use crate::anpr::alert::PassageAlerts;
-use crate::anpr::core::Sighting;
 use crate::anpr::decode::{Decoded, Decoder};
 use crate::anpr::record::{Direction, PassageId, Sightings, UnreadReason};
 use crate::anpr::syntax::SyntaxId;
@@ -246,15 +245,6 @@ impl Growth {
             _ => Direction::Unknown,
         }
     }
-}
-
-/// Least characters that a part of a mark must show to be taken for one: two are in too many marks.
-const LEAST_PART: usize = 3;
-
-/// Whether the shorter text stands whole inside the longer one.
-pub(super) fn is_part<T: PartialEq>(a: &[T], b: &[T]) -> bool {
-    let (short, long) = if a.len() < b.len() { (a, b) } else { (b, a) };
-    short.len() >= LEAST_PART && short.len() < long.len() && long.windows(short.len()).any(|w| w == short)
 }
 
 /// Changes that make one text the other, as a share of the longer one.

@@ -1,0 +1,37 @@
+//! What the README shows is what the program sends.
+
+use kerbside::publish::wire::{Message, ReadMessage};
+
+use crate::support::program;
+
+#[test]
+fn the_readmes_record_is_a_record() {
+    let readme = std::fs::read_to_string(program::root().join("README.md")).unwrap();
+    let marked = readme.split("<!-- example: kerbside.read/1 -->").nth(1).expect("the example's marker");
+    let json = marked.split("```json").nth(1).and_then(|t| t.split("```").next()).expect("the example");
+    let message = ReadMessage::decode(json.as_bytes()).unwrap_or_else(|e| panic!("{e}: {json}"));
+    assert_eq!(message.schema, ReadMessage::SCHEMA);
+    assert_eq!(message.decoded.syntax, "gb_current");
+    // No field of the example is unknown to the program: it comes back whole.
+    let shown: serde_json::Value = serde_json::from_str(json).unwrap();
+    let known: serde_json::Value = serde_json::to_value(&message).unwrap();
+    assert_eq!(shown, known);
+}
+
+#[test]
+fn every_promise_names_a_test_that_exists() {
+    let readme = std::fs::read_to_string(program::root().join("README.md")).unwrap();
+    let promises = readme.split("## Promises").nth(1).and_then(|t| t.split("\n## ").next()).expect("the promises");
+    let mut sources = String::new();
+    for file in ["broker", "daemon", "faults", "reading", "tidy", "docs"] {
+        sources += &std::fs::read_to_string(program::root().join(format!("tests/it/{file}.rs"))).unwrap();
+    }
+    let mut named = 0;
+    for word in promises.split('`').skip(1).step_by(2).filter(|w| w.contains("::") && !w.ends_with('*') && !w.ends_with("tests"))
+    {
+        let test = word.rsplit("::").next().expect("a last part");
+        assert!(sources.contains(&format!("fn {test}(")), "{word} is no test");
+        named += 1;
+    }
+    assert!(named >= 6, "only {named} tests are named");
+}
