@@ -2,6 +2,24 @@
 
 use std::process::ExitCode;
 
+/// What the C++ libraries read from the environment when they are loaded, and must find before that.
+const ENVIRONMENT: [(&str, &str); 3] = [
+    // ONNX Runtime would otherwise keep a device id in the home folder and look up its maker's telemetry host.
+    ("ORT_DISABLE_TELEMETRY", "1"),
+    // OpenCV writes its own complaints to stderr; what matters of them comes back as our errors.
+    ("OPENCV_LOG_LEVEL", "ERROR"),
+    // Nothing here uses OpenCL; probing for it loads drivers.
+    ("OPENCV_OPENCL_RUNTIME", "disabled"),
+];
+
 fn main() -> ExitCode {
+    for (name, value) in ENVIRONMENT {
+        // JUSTIFICATION: a user who runs the bare binary has no unit or wrapper to set these for him.
+        // SAFETY: first thing in main; no other thread exists that could read the environment meanwhile.
+        #[allow(unsafe_code)]
+        unsafe {
+            std::env::set_var(name, value);
+        }
+    }
     kerbside::cli::main()
 }

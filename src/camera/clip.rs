@@ -1,6 +1,7 @@
 //! A clip from a file.
 
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use super::opencv::Video;
 use super::{CameraError, Grabbed, Source};
@@ -20,13 +21,14 @@ pub struct ClipSource {
     path: PathBuf,
     video: Option<Video>,
     frames: Option<u64>,
+    period: Duration,
     given: u64,
 }
 
 impl ClipSource {
     /// A clip that is opened later.
     pub fn new(path: PathBuf) -> Self {
-        Self { path, video: None, frames: None, given: 0 }
+        Self { path, video: None, frames: None, period: Duration::ZERO, given: 0 }
     }
 }
 
@@ -39,6 +41,7 @@ impl Source for ClipSource {
         }
         let video = Video::open(&self.path)?;
         self.frames = video.frame_count();
+        self.period = video.period();
         self.video = Some(video);
         self.given = 0;
         Ok(())
@@ -63,5 +66,9 @@ impl Source for ClipSource {
 
     fn frames(&self) -> Option<u64> {
         self.frames
+    }
+
+    fn period(&self) -> Duration {
+        self.period
     }
 }

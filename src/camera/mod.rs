@@ -90,6 +90,9 @@ pub trait Source: fmt::Debug + Send {
 
     /// How many frames it will give, where that is known: for progress bars.
     fn frames(&self) -> Option<u64>;
+
+    /// Time from one frame to the next, once open: kept between two showings of a clip as well.
+    fn period(&self) -> Duration;
 }
 
 /// What to do when a clip or folder has come to its end.
@@ -121,18 +124,6 @@ pub enum CameraPhase {
     Lost,
     /// A clip that came to its end.
     Ended,
-}
-
-impl CameraPhase {
-    /// The word used in messages.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Opening => "opening",
-            Self::Streaming => "streaming",
-            Self::Lost => "lost",
-            Self::Ended => "ended",
-        }
-    }
 }
 
 /// A change of phase.
@@ -211,10 +202,9 @@ pub struct Tape {
     offset: Duration,
     /// Position of the newest frame within the present showing.
     position: Duration,
+    /// UTC when it was first opened.
+    opened: Option<UtcTime>,
 }
-
-/// Added between two showings of a clip, so that no two frames share a moment.
-const BETWEEN_SHOWINGS: Duration = Duration::from_millis(40);
 
 /// Longest pause between two looks at the stop flag.
 const NAP: Duration = Duration::from_millis(2);
@@ -223,44 +213,63 @@ const NAP: Duration = Duration::from_millis(2);
 pub fn run(mut capture: Capture, mut report: impl FnMut(CameraEvent)) {
     let mut backoff = Backoff::new(Duration::from_millis(250), Duration::from_secs(15), seed(&capture.camera));
     let mut tape = Tape::default();
-    loop {
-        let tell = |capture: &Capture, phase, reason, size_px| CameraEvent {
-            camera: capture.camera.clone(),
-            phase,
-            reason,
-            since: capture.clock.now(),
-            size_px,
-        };
-        report(tell(&capture, CameraPhase::Opening, None, None));
+    // Only changes are told: a clip on repeat would otherwise publish a state at each showing.
+    let mut told = None;
+    let mut tell = |capture: &Capture, phase, reason: Option<String>, size_px| {
+        if told.replace(phase) != Some(phase) || reason.is_some() {
+            report(CameraEvent { camera: capture.camera.clone(), phase, reason, since: capture.clock.now(), size_px });
+        }
+    };
+    tell(&capture, CameraPhase::Opening, None, None);
+    while !capture.stop.load(Ordering::Relaxed) {
         let before = tape.next_seq;
-        let outcome = run_once(&mut capture, &mut tape, |capture, size| {
-            report(tell(capture, CameraPhase::Streaming, None, Some(size)));
-        });
-        match outcome {
+        let outcome = run_once(&mut capture, &mut tape, |capture, size| tell(capture, CameraPhase::Streaming, None, Some(size)));
+        let gave_frames = tape.next_seq > before;
+        let finish = match outcome {
+            // What there was of it has been shown; showing it again would give the same vehicles once more.
+            Err(e @ CameraError::Truncated { .. }) if gave_frames => {
+                tracing::warn!(camera = %capture.camera, "{e}");
+                Ok(Finish::End)
+            }
+            outcome => outcome,
+        };
+        let wait = match finish {
             Ok(Finish::Stopped) => break,
             Ok(Finish::End) if capture.at_end == AtEnd::Stop => {
-                report(tell(&capture, CameraPhase::Ended, None, None));
+                tell(&capture, CameraPhase::Ended, None, None);
                 break;
             }
-            Ok(Finish::End) => backoff.reset(),
+            Ok(Finish::End) if gave_frames => {
+                backoff.reset();
+                if capture.pace == Pace::RealTime { capture.source.period() } else { Duration::ZERO }
+            }
+            Ok(Finish::End) => lost(&capture, "it gave no frames", &mut backoff, &mut tell),
             Err(e) => {
-                capture.stats.failures.fetch_add(1, Ordering::Relaxed);
-                tracing::warn!(camera = %capture.camera, "lost: {e}");
-                report(tell(&capture, CameraPhase::Lost, Some(e.to_string()), None));
-                if tape.next_seq > before {
+                if gave_frames {
                     backoff.reset();
                 }
-                let until = capture.clock.now().mono.plus(backoff.next_wait());
-                while capture.clock.now().mono < until && !capture.stop.load(Ordering::Relaxed) {
-                    std::thread::sleep(NAP * 10);
-                }
+                lost(&capture, &e.to_string(), &mut backoff, &mut tell)
             }
-        }
-        if capture.stop.load(Ordering::Relaxed) {
-            break;
+        };
+        let until = capture.clock.now().mono.plus(wait);
+        while capture.clock.now().mono < until && !capture.stop.load(Ordering::Relaxed) {
+            std::thread::sleep(NAP);
         }
     }
     capture.slots.close(capture.slot);
+}
+
+/// Counts and tells a failure; gives the time to wait.
+fn lost(
+    capture: &Capture,
+    why: &str,
+    backoff: &mut Backoff,
+    tell: &mut impl FnMut(&Capture, CameraPhase, Option<String>, Option<(usize, usize)>),
+) -> Duration {
+    capture.stats.failures.fetch_add(1, Ordering::Relaxed);
+    tracing::warn!(camera = %capture.camera, "lost: {why}");
+    tell(capture, CameraPhase::Lost, Some(why.to_owned()), None);
+    backoff.next_wait()
 }
 
 /// One attempt: open, then capture until the end, an error, or the stop flag.
@@ -274,11 +283,13 @@ pub fn run_once(
 ) -> Result<Finish, CameraError> {
     capture.source.open()?;
     if tape.next_seq > 0 {
-        tape.offset += tape.position + BETWEEN_SHOWINGS;
+        tape.offset += tape.position + capture.source.period();
         tape.position = Duration::ZERO;
     }
     let opened = capture.clock.now();
-    let clip_start = capture.clip_start.unwrap_or(opened.utc);
+    // A clip's time is counted from its first showing, which `offset` goes on from.
+    let first_opened = *tape.opened.get_or_insert(opened.utc);
+    let clip_start = capture.clip_start.unwrap_or(first_opened);
     let mut streaming = false;
     loop {
         if capture.stop.load(Ordering::Relaxed) {

@@ -9,7 +9,7 @@ use std::time::Duration;
 use opencv::core::{Mat, Vec3b};
 use opencv::prelude::{MatTraitConst, MatTraitConstManual, VideoCaptureTrait, VideoCaptureTraitConst};
 use opencv::videoio::{
-    CAP_FFMPEG, CAP_PROP_FRAME_COUNT, CAP_PROP_FRAME_HEIGHT, CAP_PROP_FRAME_WIDTH, CAP_PROP_POS_MSEC, VideoCapture,
+    CAP_FFMPEG, CAP_PROP_FPS, CAP_PROP_FRAME_COUNT, CAP_PROP_FRAME_HEIGHT, CAP_PROP_FRAME_WIDTH, CAP_PROP_POS_MSEC, VideoCapture,
 };
 
 use super::{CameraError, Grabbed};
@@ -21,6 +21,10 @@ pub(super) struct Video {
     width: usize,
     height: usize,
     grabbed: bool,
+    /// From one frame to the next, as the header has it.
+    period: Duration,
+    /// Position of the newest frame.
+    position: Option<Duration>,
 }
 
 impl Video {
@@ -45,7 +49,14 @@ impl Video {
         if width == 0 || height == 0 {
             return Err(undecodable("its header names no picture size"));
         }
-        Ok(Self { capture, width, height, grabbed: false })
+        let fps = capture.get(CAP_PROP_FPS).unwrap_or(0.0);
+        let period = Duration::from_secs_f64(1.0 / if (1.0..=1000.0).contains(&fps) { fps } else { 25.0 });
+        Ok(Self { capture, width, height, grabbed: false, period, position: None })
+    }
+
+    /// From one frame to the next.
+    pub(super) const fn period(&self) -> Duration {
+        self.period
     }
 
     /// Frames that the header promises; none where it doesn't say.
@@ -92,8 +103,14 @@ impl Video {
         } else {
             drop(picture);
         }
-        let position_ms = self.capture.get(CAP_PROP_POS_MSEC).unwrap_or(0.0).max(0.0);
-        Ok(Some(Grabbed { lease, position: Some(Duration::from_secs_f64(position_ms / 1000.0)) }))
+        // Near the end of a clip the property falls back to zero; time never does.
+        let told = Duration::from_secs_f64(self.capture.get(CAP_PROP_POS_MSEC).unwrap_or(0.0).clamp(0.0, 1e9) / 1000.0);
+        let position = match self.position {
+            Some(before) if told <= before => before + self.period,
+            _ => told,
+        };
+        self.position = Some(position);
+        Ok(Some(Grabbed { lease, position: Some(position) }))
     }
 }
 

@@ -89,28 +89,31 @@ pub fn decode(path: &Path, pool: &FramePool) -> Result<Lease, CameraError> {
     Ok(lease)
 }
 
-/// The stills below a folder (or the one file), sorted by name, folders walked.
-///
-/// # Errors
-/// When a folder can't be listed.
-pub fn list(path: &Path, wanted: impl Fn(&Path) -> bool + Copy) -> Result<Vec<PathBuf>, CameraError> {
-    let unreadable = |why| CameraError::Unreadable { path: path.to_owned(), why };
+/// The wanted files below a folder (or the one file), sorted by name, folders walked; and what of it could not be listed.
+pub fn list(path: &Path, wanted: impl Fn(&Path) -> bool + Copy) -> (Vec<PathBuf>, Vec<CameraError>) {
+    let (mut found, mut faults) = (Vec::new(), Vec::new());
     if !path.is_dir() {
-        return Ok(vec![path.to_owned()]);
+        return (vec![path.to_owned()], faults);
     }
-    let mut found = Vec::new();
-    for entry in std::fs::read_dir(path).map_err(unreadable)? {
-        let entry = entry.map_err(unreadable)?;
-        let kind = entry.file_type().map_err(unreadable)?;
-        let child = entry.path();
-        if kind.is_dir() {
-            found.extend(list(&child, wanted)?);
-        } else if wanted(&child) {
-            found.push(child);
+    let unreadable = |why| CameraError::Unreadable { path: path.to_owned(), why };
+    let entries = match std::fs::read_dir(path) {
+        Ok(entries) => entries,
+        Err(why) => return (found, vec![unreadable(why)]),
+    };
+    for entry in entries {
+        match entry.and_then(|e| Ok((e.file_type()?, e.path()))) {
+            Ok((kind, child)) if kind.is_dir() => {
+                let (more, worse) = list(&child, wanted);
+                found.extend(more);
+                faults.extend(worse);
+            }
+            Ok((_, child)) if wanted(&child) => found.push(child),
+            Ok(_) => {}
+            Err(why) => faults.push(unreadable(why)),
         }
     }
     found.sort();
-    Ok(found)
+    (found, faults)
 }
 
 /// Stills as a source: one frame a file, a fixed time apart.
@@ -131,7 +134,9 @@ impl StillsSource {
 
 impl Source for StillsSource {
     fn open(&mut self) -> Result<(), CameraError> {
-        self.files = list(&self.path, is_still)?;
+        let (files, faults) = list(&self.path, is_still);
+        faults.iter().for_each(|e| tracing::warn!("passed over: {e}"));
+        self.files = files;
         self.next = 0;
         if self.files.is_empty() {
             return Err(CameraError::Undecodable { path: self.path.clone(), why: "the folder holds no still pictures".into() });
@@ -160,5 +165,9 @@ impl Source for StillsSource {
 
     fn frames(&self) -> Option<u64> {
         u64::try_from(self.files.len()).ok()
+    }
+
+    fn period(&self) -> Duration {
+        self.interval
     }
 }

@@ -1,11 +1,12 @@
-//! `kerbside check`: all that `run` would stumble over, said before it runs. `run` starts with the very same function.
+//! `kerbside check`: all that `run` would stumble over, said before it runs. `run` reads its configuration and its hotlist with
+//! [`prepare`], and refuses what is told here.
 
+use std::io::Write;
 use std::path::PathBuf;
 
 use anyhow::anyhow;
 
-use super::Failure;
-use crate::cli::Exit;
+use super::{Exit, Failure};
 use crate::config::{self, Settings};
 use crate::publish::sync::{self, LoadedHotlist};
 use crate::vision::Vision;
@@ -19,38 +20,54 @@ pub(super) struct Args {
     config: PathBuf,
 }
 
-/// Runs the subcommand.
+/// Runs the subcommand. Everything is tried, so that one run says all that is wrong.
 pub(super) fn main(args: &Args) -> Result<Exit, Failure> {
-    let (settings, hotlist) = prepare(&args.config)?;
-    // The models are tried here as well: a check that passes must not fail at start.
-    let runtime = Runtime::load(&settings.onnxruntime).map_err(Failure::config)?;
-    let vision = Vision::load(&runtime, &settings.models_dir, &settings.vision).map_err(Failure::config)?;
-    let mut state = Vec::new();
-    writable(&settings).unwrap_or_else(|e| state.push(e));
-    if let Some(fault) = state.pop() {
-        return Err(Failure::config(fault));
+    let settings = config::load(&args.config).map_err(Failure::config)?;
+    let mut faults: Vec<String> = Vec::new();
+    let hotlist = settings.hotlist.as_ref().and_then(|(file, list)| match sync::load_csv(file, list) {
+        Ok(loaded) => Some(loaded),
+        Err(e) => {
+            faults.push(format!("hotlist.file: {e}"));
+            None
+        }
+    });
+    let names = match Runtime::load(&settings.onnxruntime) {
+        Err(e) => {
+            faults.push(format!("models.onnxruntime: {e}"));
+            None
+        }
+        // The models are tried here as well: a check that passes must not fail at start.
+        Ok(runtime) => match Vision::load(&runtime, &settings.models_dir, &settings.vision) {
+            Ok(vision) => Some(vision.model_names().clone()),
+            Err(e) => {
+                faults.push(format!("models.dir: {e}"));
+                None
+            }
+        },
+    };
+    if let Err(e) = writable(&settings) {
+        faults.push(format!("state_dir: {e}"));
     }
-    let [detector, reader] = vision.model_names();
-    println!("{}: good", args.config.display());
-    println!("  topics    {}", settings.topics.base());
-    println!("  broker    {}:{}", settings.broker.host, settings.broker.port);
-    println!("  outbox    {}", settings.state_dir.display());
-    println!("  models    {detector}, {reader}");
+    let Some([detector, reader]) = names.filter(|_| faults.is_empty()) else {
+        return Err(Failure::config(anyhow!("{}: {} fault(s)\n  {}", args.config.display(), faults.len(), faults.join("\n  "))));
+    };
+    say!("{}: good", args.config.display());
+    say!("  topics    {}", settings.topics.base());
+    say!("  broker    {}:{}", settings.broker.host, settings.broker.port);
+    say!("  outbox    {}", settings.state_dir.display());
+    say!("  models    {detector}, {reader}");
     let cameras: Vec<String> = settings.cameras.iter().map(|c| c.id.to_string()).collect();
-    println!("  cameras   {} on {} reader thread(s)", cameras.join(", "), settings.readers);
+    say!("  cameras   {} on {} reader thread(s)", cameras.join(", "), settings.readers);
     match &hotlist {
         Some(list) => {
-            let version = list.hotlist.version();
-            println!(
-                "  hotlist   {} version {}: {} entries, {} rows left out",
-                version.list,
-                version.version,
-                list.hotlist.len(),
-                list.rows_left_out
-            );
-            list.faults.iter().for_each(|f| println!("    {f}"));
+            let (version, entries) = (list.hotlist.version(), list.hotlist.len());
+            let left_out = list.rows_left_out;
+            say!("  hotlist   {} version {}: {entries} entries, {left_out} rows left out", version.list, version.version);
+            for fault in &list.faults {
+                say!("    {fault}");
+            }
         }
-        None => println!("  hotlist   none: nothing will be matched"),
+        None => say!("  hotlist   none: nothing will be matched"),
     }
     Ok(Exit::Ok)
 }
@@ -69,7 +86,7 @@ pub(super) fn prepare(config: &std::path::Path) -> Result<(Settings, Option<Load
 fn writable(settings: &Settings) -> Result<(), anyhow::Error> {
     let dir = &settings.state_dir;
     let fault = |e: std::io::Error| {
-        anyhow!("state_dir: {}: {e}; the folder must exist or be creatable and belong to the service's user", dir.display())
+        anyhow!("{}: {e}; the folder must exist or be creatable and belong to the service's user", dir.display())
     };
     // The nearest folder that exists is the one that must take the new one.
     let nearest = dir.ancestors().find(|p| p.exists()).unwrap_or_else(|| std::path::Path::new("/"));

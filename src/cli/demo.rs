@@ -2,6 +2,7 @@
 //! embedded broker, and back in through a subscriber; all that is printed and drawn came that way.
 
 use std::collections::BTreeMap;
+use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender, channel};
@@ -62,12 +63,12 @@ pub(super) fn main(args: &Args, verbose: u8) -> Result<Exit, Failure> {
     };
     std::fs::create_dir_all(&args.out)
         .with_context(|| format!("{}: can't be made; choose another folder with --out", args.out.display()))
-        .map_err(Failure::usage)?;
+        .map_err(Failure::software)?;
     let state = tempfile::tempdir().map_err(Failure::software)?;
     let port = demo_broker::start().map_err(Failure::software)?;
-    println!("broker     MQTT 5 on 127.0.0.1:{port}, embedded, loopback only");
-    println!("camera     {} ({frames} frames, our own rendering: day, then infra-red night)", clip.display());
-    println!("hotlist    {}", bundle.join("hotlist.csv").display());
+    say!("broker     MQTT 5 on 127.0.0.1:{port}, embedded, loopback only");
+    say!("camera     {} ({frames} frames, our own rendering: day, then infra-red night)", clip.display());
+    say!("hotlist    {}", bundle.join("hotlist.csv").display());
 
     let config = write_configuration(args, &bundle, &clip, port, state.path()).map_err(Failure::software)?;
     let (settings, hotlist) = check::prepare(&config)?;
@@ -80,7 +81,7 @@ pub(super) fn main(args: &Args, verbose: u8) -> Result<Exit, Failure> {
 
     let overrides = Overrides { clip_start: UtcTime::parse(CLIP_START), id_seed: Some(0) };
     let mut daemon = Daemon::start(settings, hotlist, Arc::new(SystemClock), &overrides).map_err(run::start_failure)?;
-    println!();
+    say!("");
     let bar = ProgressBar::new(frames);
     // Invariant: the template is fixed and names only keys that indicatif has.
     bar.set_style(
@@ -92,7 +93,7 @@ pub(super) fn main(args: &Args, verbose: u8) -> Result<Exit, Failure> {
     loop {
         while let Ok(message) = inbox.recv_timeout(Duration::from_millis(50)) {
             if let Some(line) = take(&mut seen, message) {
-                if bar.is_hidden() { println!("{line}") } else { bar.println(line) }
+                show(&bar, &line)?;
             }
         }
         bar.set_position(daemon.gauges().frames());
@@ -118,7 +119,7 @@ pub(super) fn main(args: &Args, verbose: u8) -> Result<Exit, Failure> {
     // The broker has acknowledged all; what it still hands on is in the socket.
     while let Ok(message) = inbox.recv_timeout(Duration::from_millis(400)) {
         if let Some(line) = take(&mut seen, message) {
-            if bar.is_hidden() { println!("{line}") } else { bar.println(line) }
+            show(&bar, &line)?;
         }
     }
     bar.finish_and_clear();
@@ -129,9 +130,24 @@ pub(super) fn main(args: &Args, verbose: u8) -> Result<Exit, Failure> {
     let right = score(&seen, &bundle.join("truth.csv")).map_err(Failure::software)?;
     let outputs = write_outputs(args, &seen, right, frames_read).map_err(Failure::software)?;
     let reading = reading.unwrap_or_default();
-    summary(&seen, right, &counters, frames_read, reading, began.elapsed());
-    outputs.iter().for_each(|p| println!("wrote      {}", p.display()));
+    summary(&seen, right, &counters, frames_read, reading, began.elapsed())?;
+    for path in &outputs {
+        say!("wrote      {}", path.display());
+    }
+    if right.0 != right.1 {
+        return Err(Failure::software(anyhow!("{} of {} marks of the clip came back right, one record each", right.0, right.1)));
+    }
     Ok(Exit::Ok)
+}
+
+/// A line above the progress bar, or plainly on stdout where there is no terminal to draw a bar on.
+fn show(bar: &ProgressBar, line: &str) -> Result<(), Failure> {
+    if bar.is_hidden() {
+        say!("{line}");
+    } else {
+        bar.println(line);
+    }
+    Ok(())
 }
 
 /// The configuration that the demo's daemon runs with: a file like anybody's.
@@ -258,15 +274,15 @@ fn summary(
     frames: u64,
     reading: Duration,
     all: Duration,
-) {
-    println!("{:<10} {:>6}  {:<12} {:>5}  {:<12} alert", "mark", "conf", "format", "reads", "direction");
+) -> Result<(), Failure> {
+    say!("{:<10} {:>6}  {:<12} {:>5}  {:<12} alert", "mark", "conf", "format", "reads", "direction");
     for r in &seen.reads {
         let phases: Vec<&str> = seen.alerts.iter().filter(|a| a.passage == r.passage).map(|a| a.phase.as_str()).collect();
         let hit = seen.alerts.iter().find(|a| a.passage == r.passage).and_then(|a| a.hits.first());
         let alert = hit
             .map(|h| format!("{} {} {} ({})", h.action.to_uppercase(), h.priority, h.reason, phases.join(", ")))
             .unwrap_or_default();
-        println!(
+        say!(
             "{:<10} {:>5.1}%  {:<12} {:>5}  {:<12} {alert}",
             r.decoded.vrm,
             r.decoded.confidence * 100.0,
@@ -277,16 +293,17 @@ fn summary(
     }
     #[allow(clippy::cast_precision_loss)] // a few hundred frames
     let rate = frames as f64 / reading.as_secs_f64().max(0.001);
-    println!();
-    println!(
+    say!("");
+    say!(
         "vehicles   {} records, {} unread; {right} of {of} marks of the clip right, one record each",
         seen.reads.len(),
         seen.unread.len()
     );
-    println!("delivered  {} envelopes over MQTT, {} acknowledged, none waiting", seen.envelopes, counters.acknowledged);
-    println!(
+    say!("delivered  {} envelopes over MQTT, {} acknowledged, none waiting", seen.envelopes, counters.acknowledged);
+    say!(
         "speed      {frames} frames in {:.1} s ({rate:.0} frames a second), {:.1} s in all",
         reading.as_secs_f64(),
         all.as_secs_f64()
     );
+    Ok(())
 }

@@ -7,7 +7,7 @@ use anyhow::{Context, anyhow};
 
 use super::{Exit, Failure};
 use crate::outbox::Qos;
-use crate::publish::mqtt::{BrokerOptions, Credentials, Received, Subscriber, SubscriberOptions};
+use crate::publish::mqtt::{BrokerOptions, Credentials, Received, Subscriber, SubscriberOptions, is_valid_filter};
 use crate::publish::wire::{
     AlertMessage, CameraStateMessage, HealthMessage, HitWire, Message, ReadMessage, StatusMessage, UnreadMessage,
 };
@@ -40,6 +40,11 @@ pub(super) struct Args {
 
 /// Runs the subcommand.
 pub(super) fn main(args: &Args) -> Result<Exit, Failure> {
+    if let Some(bad) = args.topics.iter().find(|t| !is_valid_filter(t)) {
+        return Err(Failure::usage(anyhow!(
+            "--topic {bad:?} is no topic filter: + stands alone in its level, # alone in the last one"
+        )));
+    }
     let mut broker = BrokerOptions::new(&args.host, args.port, &format!("kerbside-listen-{}", std::process::id()));
     if let (Some(username), Some(file)) = (&args.username, &args.password_file) {
         let password = std::fs::read_to_string(file)
@@ -52,13 +57,14 @@ pub(super) fn main(args: &Args) -> Result<Exit, Failure> {
     runtime.block_on(async {
         let mut subscriber = Subscriber::new(SubscriberOptions { broker, filters: args.topics.clone(), qos: Qos::AtLeastOnce });
         // The first connection decides: a wrong address should not look like a quiet road.
-        tokio::time::timeout(std::time::Duration::from_secs(10), subscriber.subscribed()).await.map_err(|_| {
-            Failure::software(anyhow!(
-                "no MQTT 5 broker answers at {}:{}; check --host, --port and that it is running",
+        if tokio::time::timeout(std::time::Duration::from_secs(10), subscriber.subscribed()).await.is_err() {
+            let why = subscriber.last_error().unwrap_or("it accepted the connection and said nothing");
+            return Err(Failure::software(anyhow!(
+                "no MQTT 5 broker answers at {}:{}: {why}; check --host, --port, --username and that it is running",
                 args.host,
                 args.port
-            ))
-        })?;
+            )));
+        }
         let mut seen = 0;
         loop {
             let message = subscriber.next().await;

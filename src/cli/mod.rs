@@ -1,7 +1,12 @@
 //! The command line: one file a subcommand, and the one place where an error becomes an exit status.
 //!
 //! Results go to stdout, everything else to stderr. Nothing here knows how a plate is read.
-#![allow(clippy::print_stdout, clippy::print_stderr)] // talking to people is this room's work
+/// One line on stdout, for functions that end in a [`Failure`]. `println!` would panic where nobody reads any more.
+macro_rules! say {
+    ($($words:tt)*) => {
+        writeln!(std::io::stdout().lock(), $($words)*)?
+    };
+}
 
 mod check;
 mod demo;
@@ -122,11 +127,15 @@ pub fn main() -> ExitCode {
         Ok(exit) => code(exit),
         Err(failure) if is_broken_pipe(&failure.error) => code(Exit::Ok),
         Err(failure) => {
-            // A closed stderr leaves nobody to tell; the exit status still does.
-            drop(writeln!(std::io::stderr(), "kerbside: {:#}", failure.error));
+            complain(format_args!("{:#}", failure.error));
             code(failure.exit)
         }
     }
+}
+
+/// One line on stderr; a closed one leaves nobody to tell.
+fn complain(line: impl std::fmt::Display) {
+    drop(writeln!(std::io::stderr().lock(), "kerbside: {line}"));
 }
 
 fn code(exit: Exit) -> ExitCode {

@@ -1,7 +1,7 @@
 //! `kerbside read`: photographs, folders and clips; a table for a person or JSON lines for a program.
 
 use std::io::Write;
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 use std::time::Duration;
 
 use serde::Serialize;
@@ -26,7 +26,7 @@ pub(super) struct Args {
     /// of the one thread that works, model loading left out
     #[arg(long)]
     json: bool,
-    /// Write the pictures with boxes and marks into this folder
+    /// Write the pictures with boxes and marks into this folder; of a clip, the best frame of each vehicle
     #[arg(long, value_name = "DIR")]
     annotate: Option<PathBuf>,
     /// Least confidence of a mark that is shown
@@ -115,13 +115,14 @@ pub(super) fn main(args: &Args) -> Result<Exit, Failure> {
     let mut files = Vec::new();
     let mut out = Output { json: args.json, failed: 0, files: 0, plates: 0, times: PhotoTimes::default() };
     for path in &args.paths {
-        match stills::list(path, |p| is_still(p) || is_clip(p)) {
-            Ok(found) if found.is_empty() => {
-                out.fault(path, &"the folder holds no pictures or clips that we know by their names")?
-            }
-            Ok(found) => files.extend(found),
-            Err(e) => out.fault(path, &e)?,
+        let (found, faults) = stills::list(path, |p| is_still(p) || is_clip(p));
+        if found.is_empty() && faults.is_empty() {
+            out.fault(path, &format!("{}: the folder holds no pictures or clips that we know by their names", path.display()))?;
         }
+        for fault in &faults {
+            out.fault(path, fault)?;
+        }
+        files.extend(found);
     }
     if let Some(dir) = &args.annotate {
         std::fs::create_dir_all(dir).map_err(|e| {
@@ -153,33 +154,50 @@ fn read_photo(reader: &mut PhotoReader, file: &Path, args: &Args, out: &mut Outp
     };
     let shown: Vec<(&PhotoPlate, &Decoded)> =
         plates.iter().filter_map(|p| p.decoded.as_ref().filter(|d| is_shown(d, args.min_confidence)).map(|d| (p, d))).collect();
-    if let Some(dir) = &args.annotate {
-        let labels: Vec<Label> = shown
-            .iter()
-            .map(|(p, d)| Label {
-                quad: p.candidate.corners,
-                text: format!("{} {:.0}%", d.vrm, d.confidence * 100.0),
-                colour: draw::FOUND,
-            })
-            .collect();
-        let target = dir.join(annotated_name(file));
-        draw::annotate(&frame, &labels).save(&target).map_err(|e| Failure::software(super::models::about(&target, e)))?;
+    let plates_out = shown.iter().map(|(p, d)| PlateOut::new(d, p.candidate.bounds, p.candidate.corners, None)).collect();
+    out.file(file, plates_out, times)?;
+    let Some(dir) = &args.annotate else { return Ok(()) };
+    let labels: Vec<Label> = shown.iter().map(|(p, d)| label(p.candidate.corners, d)).collect();
+    save(&draw::annotate(&frame, &labels), dir, &annotated_name(file, None), out)
+}
+
+fn label(quad: Quad<FramePx>, decoded: &Decoded) -> Label {
+    Label { quad, text: format!("{} {:.0}%", decoded.vrm, decoded.confidence * 100.0), colour: draw::FOUND }
+}
+
+/// Writes an annotated picture; one that can't be written is told, and the rest go on.
+fn save(picture: &image::RgbImage, dir: &Path, name: &str, out: &mut Output) -> Result<(), Failure> {
+    let target = dir.join(name);
+    match picture.save(&target) {
+        Ok(()) => Ok(()),
+        Err(e) => out.fault(&target, &super::models::about(&target, e)),
     }
-    let plates = shown.iter().map(|(p, d)| PlateOut::new(d, p.candidate.bounds, p.candidate.corners, None)).collect();
-    out.file(file, plates, times)
 }
 
 fn read_clip(clips: &mut ClipReader, file: &Path, args: &Args, out: &mut Output) -> Result<(), Failure> {
-    let (records, times) = match clips.read(file) {
-        Ok(read) => read,
-        Err(e) => return out.fault(file, &e),
-    };
-    let plates = records
-        .iter()
-        .filter(|r| is_shown(&r.decoded, args.min_confidence))
-        .map(|r| PlateOut::new(&r.decoded, r.sightings.best_quad.bounds(), r.sightings.best_quad, Some(r.sightings.best_frame.0)))
-        .collect();
-    out.file(file, plates, times)
+    let mut plates = Vec::new();
+    let mut pictures = Vec::new();
+    let read = clips.read(file, |record, evidence| {
+        if !is_shown(&record.decoded, args.min_confidence) {
+            return;
+        }
+        let (quad, frame) = (record.sightings.best_quad, record.sightings.best_frame.0);
+        plates.push(PlateOut::new(&record.decoded, quad.bounds(), quad, Some(frame)));
+        if let (Some(dir), Some(evidence)) = (&args.annotate, evidence) {
+            // Written at once: the pictures of a long clip would not fit in memory.
+            let name = annotated_name(file, Some(frame));
+            let picture = draw::annotate(&evidence.frame, &[label(quad, &record.decoded)]);
+            pictures.extend(picture.save(dir.join(&name)).err().map(|e| (dir.join(name), e)));
+        }
+    });
+    match read {
+        Ok(times) => out.file(file, plates, times)?,
+        Err(e) => out.fault(file, &e)?,
+    }
+    for (target, e) in pictures {
+        out.fault(&target, &super::models::about(&target, e))?;
+    }
+    Ok(())
 }
 
 /// A text of one character is a bolt or a house number, not a mark worth showing.
@@ -187,9 +205,17 @@ pub(super) fn is_shown(decoded: &Decoded, min_confidence: f32) -> bool {
     decoded.confidence >= min_confidence && decoded.vrm.len() >= 2
 }
 
-/// `holiday.jpg` becomes `holiday.jpg.png`: two pictures of one stem can't overwrite each other.
-fn annotated_name(file: &Path) -> String {
-    format!("{}.png", file.file_name().map_or_else(|| "picture".into(), |n| n.to_string_lossy()))
+/// `trips/holiday.jpg` becomes `trips__holiday.jpg.png`: pictures of one name in two folders can't overwrite each other.
+fn annotated_name(file: &Path, frame: Option<u64>) -> String {
+    let parts: Vec<_> = file
+        .components()
+        .filter_map(|c| match c {
+            Component::Normal(part) => Some(part.to_string_lossy()),
+            _ => None,
+        })
+        .collect();
+    let frame = frame.map(|f| format!(".frame{f}")).unwrap_or_default();
+    format!("{}{frame}.png", parts.join("__"))
 }
 
 /// What has been printed so far.

@@ -13,14 +13,14 @@ use crate::anpr::record::CaptureRecord;
 use crate::anpr::syntax::Grammar;
 use crate::camera::clip::ClipSource;
 use crate::camera::{CameraError, Source};
-use crate::clock::{CaptureTime, SimClock, UtcTime, thread_cpu_time};
+use crate::clock::{SimClock, UtcTime, thread_cpu_time};
 use crate::frame::{Frame, FramePool};
 use crate::ident::{CameraId, FrameSeq};
 use crate::publish::sync;
 use crate::publish::topic::Topics;
 use crate::publish::wire;
 use crate::runtime::photo::PhotoTimes;
-use crate::runtime::pipeline::{Outcome, Pipeline};
+use crate::runtime::pipeline::{Evidence, Outcome, Pipeline};
 use crate::runtime::recorder::Clerk;
 use crate::vision::VisionError;
 use crate::vision::evidence::EvidenceOptions;
@@ -70,11 +70,8 @@ pub(super) fn main(args: &Args) -> Result<Exit, Failure> {
     let mut fault = None;
     replay
         .run(&args.clip, |outcome| {
-            if fault.is_none()
-                && let Err(e) = print(&outcome, &clerk)
-            {
-                fault = Some(e);
-            }
+            fault = print(&outcome, &clerk).err();
+            fault.is_none()
         })
         .map_err(Failure::software)?;
     match fault {
@@ -129,8 +126,9 @@ impl Replay {
         Ok(Self { pipeline, pool, start })
     }
 
-    /// Runs a clip from its first frame to its last, then closes what is still open. Gives CPU times of this thread.
-    fn run(&mut self, clip: &Path, mut each: impl FnMut(Outcome)) -> Result<PhotoTimes, ReplayError> {
+    /// Runs a clip from its first frame to its last, then closes what is still open; ends early when `each` says no. Gives CPU
+    /// times of this thread.
+    fn run(&mut self, clip: &Path, mut each: impl FnMut(Outcome) -> bool) -> Result<PhotoTimes, ReplayError> {
         let began = thread_cpu_time();
         let mut times = PhotoTimes::default();
         // Invariant: "replay" is within what CameraId allows.
@@ -147,17 +145,15 @@ impl Replay {
             let stages = self.pipeline.frame(&frame, &mut outcomes).map_err(|why| ReplayError::Vision { frame: seq, why })?;
             times.detect += stages.detect;
             times.read += stages.read;
-            outcomes.drain(..).for_each(&mut each);
             seq += 1;
+            if !outcomes.drain(..).all(&mut each) {
+                break;
+            }
         }
-        self.finish(&camera, last, &mut outcomes);
-        outcomes.drain(..).for_each(&mut each);
+        self.pipeline.end(&camera, last, &mut outcomes);
+        outcomes.drain(..).all(&mut each);
         times.total = thread_cpu_time().saturating_sub(began);
         Ok(times)
-    }
-
-    fn finish(&mut self, camera: &CameraId, at: CaptureTime, outcomes: &mut Vec<Outcome>) {
-        self.pipeline.end(camera, at, outcomes);
     }
 }
 
@@ -173,14 +169,17 @@ impl ClipReader {
         Ok(Self { replay: Replay::new(models, NOMINAL_START, None)? })
     }
 
-    /// The capture records of a clip, and CPU times over all of its frames.
-    pub(super) fn read(&mut self, clip: &Path) -> Result<(Vec<CaptureRecord>, PhotoTimes), ReplayError> {
-        let mut records = Vec::new();
-        let times = self.replay.run(clip, |outcome| {
-            if let Outcome::Record(record, _) = outcome {
-                records.push(*record);
+    /// Hands over each capture record of a clip with its evidence; gives CPU times over all frames.
+    pub(super) fn read(
+        &mut self,
+        clip: &Path,
+        mut each: impl FnMut(&CaptureRecord, Option<&Evidence>),
+    ) -> Result<PhotoTimes, ReplayError> {
+        self.replay.run(clip, |outcome| {
+            if let Outcome::Record(record, evidence) = outcome {
+                each(&record, evidence.as_deref());
             }
-        })?;
-        Ok((records, times))
+            true
+        })
     }
 }

@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use anyhow::anyhow;
@@ -12,7 +13,8 @@ use signal_hook::iterator::Signals;
 use super::{Exit, Failure, check, start_log};
 use crate::clock::SystemClock;
 use crate::config::Settings;
-use crate::publish::sync;
+use crate::outbox::OutboxError;
+use crate::publish::sync::{self, LoadedHotlist};
 use crate::runtime::supervisor::{Daemon, Overrides, StartError};
 
 /// Arguments of `kerbside run`.
@@ -31,10 +33,16 @@ pub(super) fn main(args: &Args, verbose: u8) -> Result<Exit, Failure> {
     let (settings, hotlist) = check::prepare(&args.config)?;
     start_log(&settings.log_level, verbose);
     if let Some(list) = &hotlist {
-        list.faults.iter().for_each(|f| tracing::warn!("hotlist row left out: {f}"));
+        log_faults(list);
     }
     // Before the first thread, so that no signal falls between.
     let mut signals = Signals::new([SIGTERM, SIGINT, SIGHUP]).map_err(Failure::software)?;
+    // A second request to stop, while the first is being carried out, ends the process at once.
+    let stopping = Arc::new(AtomicBool::new(false));
+    for signal in [SIGTERM, SIGINT] {
+        signal_hook::flag::register_conditional_shutdown(signal, Exit::Software as i32, Arc::clone(&stopping))
+            .map_err(Failure::software)?;
+    }
     let mut daemon =
         Daemon::start(settings.clone(), hotlist, Arc::new(SystemClock), &Overrides::default()).map_err(start_failure)?;
     tracing::info!(cameras = settings.cameras.len(), readers = settings.readers, broker = %settings.broker.host, "started");
@@ -75,6 +83,7 @@ pub(super) fn main(args: &Args, verbose: u8) -> Result<Exit, Failure> {
     };
     notify(&[NotifyState::Stopping]);
     tracing::info!("stopping");
+    stopping.store(true, Ordering::Relaxed);
     daemon.stop();
     match failure {
         None => Ok(Exit::Ok),
@@ -90,21 +99,32 @@ fn reload(daemon: &Daemon, settings: &Settings) {
     };
     match sync::load_csv(file, list) {
         Ok(loaded) => {
-            loaded.faults.iter().for_each(|f| tracing::warn!("hotlist row left out: {f}"));
+            log_faults(&loaded);
             tracing::info!(entries = loaded.hotlist.len(), version = loaded.hotlist.version().version, "hotlist in force");
             daemon.set_hotlist(loaded);
         }
         Err(e) => {
-            tracing::error!("the new hotlist is refused, the old one stays in force: {e}");
-            daemon.hotlist_refused(&e.to_string());
+            let file = file.display();
+            tracing::error!("the new hotlist {file} is refused, the old one stays in force; `kerbside check` says why");
+            tracing::debug!("{e}");
+            daemon.hotlist_refused(&format!("{file} was refused; `kerbside check` says why"));
         }
     }
+}
+
+/// Says which rows were left out. What stands in them may be a mark, which no log line above debug may hold.
+fn log_faults(list: &LoadedHotlist) {
+    if list.rows_left_out > 0 {
+        let lines: Vec<u64> = list.faults.iter().take(10).map(|f| f.line).collect();
+        tracing::warn!(rows = list.rows_left_out, ?lines, "hotlist rows left out; `kerbside check` says why");
+    }
+    list.faults.iter().for_each(|f| tracing::debug!("hotlist row left out: {f}"));
 }
 
 /// What a daemon that did not start means to the service manager: another try helps only where the system was short of something.
 pub(super) fn start_failure(e: StartError) -> Failure {
     match e {
-        StartError::System(_) => Failure::software(e),
+        StartError::System(_) | StartError::Outbox(OutboxError::Store { .. }) => Failure::software(e),
         StartError::Onnx(_) | StartError::Models(_) | StartError::Outbox(_) => Failure::config(e),
     }
 }

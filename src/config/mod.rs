@@ -12,7 +12,7 @@ mod tests;
 use std::fmt;
 use std::path::{Path, PathBuf};
 
-pub use resolve::{CameraSettings, Settings, SourceSettings};
+pub use resolve::{CameraSettings, Region, Settings, SourceSettings};
 
 /// Where the package puts the models.
 pub const DEFAULT_MODELS_DIR: &str = "/usr/lib/kerbside/models";

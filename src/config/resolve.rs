@@ -71,7 +71,24 @@ pub struct CameraSettings {
     /// Frame buffers.
     pub buffers: usize,
     /// Where plates are looked for; none means the whole frame.
-    pub region: Option<Rect<FramePx>>,
+    pub region: Option<Region>,
+}
+
+/// Where in the frame plates are looked for, and the frame size that this was drawn for.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Region {
+    /// Width and height of the frame, pixels.
+    pub frame_px: (f32, f32),
+    /// The region in such a frame.
+    pub area: Rect<FramePx>,
+}
+
+impl Region {
+    /// The region in a frame of another size: a camera that was set to another resolution still looks at the same road.
+    pub fn in_frame(&self, frame: Rect<FramePx>) -> Rect<FramePx> {
+        let (sx, sy) = (frame.width() / self.frame_px.0.max(1.0), frame.height() / self.frame_px.1.max(1.0));
+        Rect::new(self.area.x0 * sx, self.area.y0 * sy, self.area.x1 * sx, self.area.y1 * sy)
+    }
 }
 
 /// Where frames come from.
@@ -281,9 +298,17 @@ fn resolve_camera(c: &mut Checker<'_>, index: usize, raw: &RawCamera) -> Option<
 }
 
 /// Reads a calibration profile: for now, where plates are looked for.
-fn calibration(c: &mut Checker<'_>, key: &str, value: &str) -> Option<Rect<FramePx>> {
+fn calibration(c: &mut Checker<'_>, key: &str, value: &str) -> Option<Region> {
     let path = c.existing(key, value);
-    let text = std::fs::read_to_string(&path).ok()?;
+    let text = match std::fs::read_to_string(&path) {
+        Ok(text) => text,
+        Err(e) => {
+            if path.exists() {
+                c.fault(key, format!("{}: {e}", path.display()));
+            }
+            return None;
+        }
+    };
     let profile: RawCalibration = match toml::from_str(&text) {
         Ok(profile) => profile,
         Err(e) => {
@@ -306,5 +331,5 @@ fn calibration(c: &mut Checker<'_>, key: &str, value: &str) -> Option<Rect<Frame
     }
     #[allow(clippy::cast_precision_loss)] // at most 16384
     let side = |v: i64| v as f32;
-    Some(Rect::new(side(x0), side(y0), side(x1), side(y1)))
+    Some(Region { frame_px: (side(width), side(height)), area: Rect::new(side(x0), side(y0), side(x1), side(y1)) })
 }

@@ -84,3 +84,26 @@ fn key_paths_count_tables_of_one_name() {
         assert_eq!(key_path_at(text, text.find(needle).expect("present")), expected);
     }
 }
+
+#[test]
+fn calibration_regions_are_checked_and_follow_the_frame_size() {
+    let dir = tempfile::tempdir().expect("a folder");
+    std::fs::write(dir.path().join("clip.mp4"), b"x").expect("written");
+    let load_with = |profile: &str| {
+        std::fs::write(dir.path().join("p.toml"), profile).expect("written");
+        let camera = "[[camera]]\nid = \"c\"\nkind = \"clip\"\npath = \"clip.mp4\"\ncalibration = \"p.toml\"\n";
+        parse(&format!("org = \"o\"\ndevice = \"d\"\n{camera}"), &dir.path().join("k.toml"))
+    };
+    let region =
+        load_with("frame_px = [1280, 720]\nregion_px = [0, 120, 1280, 720]\n").expect("valid").cameras[0].region.expect("one");
+    let full_hd = region.in_frame(crate::geometry::Rect::new(0.0, 0.0, 1920.0, 1080.0));
+    assert_eq!(full_hd, crate::geometry::Rect::new(0.0, 180.0, 1920.0, 1080.0));
+    for (profile, word) in [
+        ("frame_px = [1280, 720]\nregion_px = [0, 120, 1281, 720]\n", "not left, top, right, bottom"),
+        ("frame_px = [1280, 720]\n", "region_px"),
+        ("frame = 1\n", "unknown field"),
+    ] {
+        let error = load_with(profile).expect_err(profile).to_string();
+        assert!(error.contains("camera[0].calibration") && error.contains(word), "{error}");
+    }
+}

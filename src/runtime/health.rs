@@ -17,8 +17,8 @@ use crate::outbox::{Opened, Outlet};
 use crate::publish::mqtt::{Live, MqttStats, Presence};
 use crate::publish::topic::Topics;
 use crate::publish::wire::{
-    CameraCondition, CameraHealth, CameraStateMessage, HealthMessage, HotlistHealth, JsonError, LatencyHealth, Message,
-    MqttHealth, OutboxHealth, Source, StatusMessage,
+    CameraCondition, CameraHealth, CameraStateMessage, HealthMessage, HotlistHealth, JsonError, Message, MqttHealth,
+    OutboxHealth, Source, StatusMessage,
 };
 
 /// The counters of all threads.
@@ -56,9 +56,7 @@ impl Gauges {
             at > 0 && now.since(MonoTime::from_nanos(at)) > limit
         };
         // A reader that ended has no beat to keep; `failed_reader` and `cameras_ended` tell of that.
-        let running =
-            self.cameras.iter().any(|(_, _, phase)| *phase.lock().unwrap_or_else(PoisonError::into_inner) != CameraPhase::Ended);
-        if let Some(number) = self.readers.iter().position(|r| running && late(&r.beat_nanos)) {
+        if let Some(number) = self.readers.iter().position(|r| !r.done.load(Ordering::Relaxed) && late(&r.beat_nanos)) {
             return Some(format!("reader-{number} has not turned for more than {} s", limit.as_secs()));
         }
         // A recorder that waits for a refusing disk still turns: a stuck disk call does not.
@@ -133,8 +131,7 @@ pub fn message(context: &HealthContext<'_>, gauges: &Gauges, now: CaptureTime) -
     health.uptime_s = now.mono.since(started).as_secs();
     let dropped: Vec<u64> = gauges.slots.iter().flat_map(|s| s.dropped()).collect();
     for ((camera, stats, phase), dropped) in gauges.cameras.iter().zip(dropped) {
-        let of =
-            CameraHealth { frames: get(&stats.captured), dropped, reopened: get(&stats.failures), ..CameraHealth::default() };
+        let of = CameraHealth { frames: get(&stats.captured), dropped, reopened: get(&stats.failures) };
         health.cameras.insert(camera.to_string(), of);
         if *phase.lock().unwrap_or_else(PoisonError::into_inner) == CameraPhase::Lost {
             health.alarms.push(format!("camera {camera} is lost"));
@@ -154,6 +151,9 @@ pub fn message(context: &HealthContext<'_>, gauges: &Gauges, now: CaptureTime) -
             ("passages_read", core.records),
             ("passages_unread", core.unread),
             ("passages_dropped", core.dropped),
+            ("passages_evicted", core.evicted),
+            ("sightings_over", core.sightings_over),
+            ("outcomes_lost", get(&reader.lost)),
             ("alerts", core.alerts),
             ("alerts_silenced", core.alerts_silenced),
         ] {
@@ -166,13 +166,12 @@ pub fn message(context: &HealthContext<'_>, gauges: &Gauges, now: CaptureTime) -
     count("commit_stalls", get(&gauges.recorder.stalls));
     let frames = gauges.frames();
     for (stage, total_us) in [
-        ("detect_cpu_mean", gauges.readers.iter().map(|r| get(&r.detect_us)).sum::<u64>()),
-        ("read_cpu_mean", gauges.readers.iter().map(|r| get(&r.read_us)).sum()),
+        ("detect", gauges.readers.iter().map(|r| get(&r.detect_us)).sum::<u64>()),
+        ("read", gauges.readers.iter().map(|r| get(&r.read_us)).sum()),
     ] {
         #[allow(clippy::cast_precision_loss)] // microseconds in years stay below 2^52
         let mean_ms = if frames == 0 { 0.0 } else { total_us as f64 / frames as f64 / 1000.0 };
-        let mean_ms = (mean_ms * 1000.0).round() / 1000.0;
-        health.latencies.insert(stage.into(), LatencyHealth { count: frames, p50_ms: mean_ms, p95_ms: mean_ms, max_ms: mean_ms });
+        health.cpu_ms_a_frame.insert(stage.into(), (mean_ms * 1000.0).round() / 1000.0);
     }
     match (context.outlet.stats(), context.outlet.gaps(16)) {
         (Ok(stats), Ok(gaps)) => health.outbox = OutboxHealth::new(&stats, &gaps, now.utc),
@@ -202,4 +201,29 @@ pub fn message(context: &HealthContext<'_>, gauges: &Gauges, now: CaptureTime) -
 
 fn get(counter: &AtomicU64) -> u64 {
     counter.load(Ordering::Relaxed)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_loop_that_stopped_turning_is_named_and_one_that_is_done_is_not() {
+        let gauges = {
+            let mut gauges = Gauges::new(Arc::default(), Arc::default());
+            gauges.readers.extend([Arc::default(), Arc::default()]);
+            gauges
+        };
+        let limit = Duration::from_secs(15);
+        let at = |seconds: u64| MonoTime::from_nanos(seconds * 1_000_000_000);
+        let beat = |counter: &AtomicU64, seconds: u64| counter.store(at(seconds).as_nanos(), Ordering::Relaxed);
+        beat(&gauges.readers[0].beat_nanos, 100);
+        beat(&gauges.readers[1].beat_nanos, 118);
+        beat(&gauges.recorder.beat_nanos, 118);
+        assert_eq!(gauges.stuck(at(114), limit), None);
+        assert!(gauges.stuck(at(120), limit).is_some_and(|s| s.starts_with("reader-0")));
+        gauges.readers[0].done.store(true, Ordering::Relaxed);
+        assert_eq!(gauges.stuck(at(120), limit), None, "its clip is over");
+        assert!(gauges.stuck(at(140), limit).is_some_and(|s| s.starts_with("reader-1")));
+    }
 }

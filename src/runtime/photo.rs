@@ -94,15 +94,15 @@ impl PhotoReader {
         Ok((plates, PhotoTimes { detect: stages.detect, read, ..PhotoTimes::default() }))
     }
 
-    /// Reads the plate in a box that is already known; no detector.
+    /// Reads the plate in a box that is already known, or that fills the picture; no detector.
     ///
     /// # Errors
     /// When the file is no picture or the box lies outside it.
-    pub fn read_box(&mut self, path: &Path, bounds: Rect<FramePx>) -> Result<(Option<Decoded>, PhotoTimes), PhotoError> {
+    pub fn read_box(&mut self, path: &Path, bounds: Option<Rect<FramePx>>) -> Result<(Option<Decoded>, PhotoTimes), PhotoError> {
         let start = thread_cpu_time();
         let frame = self.load(path)?;
         let decoded = thread_cpu_time();
-        let read = self.vision.read_box(&frame, bounds)?;
+        let read = self.vision.read_box(&frame, bounds.unwrap_or_else(|| frame.bounds()))?;
         let result = self.decoder.decode(&read);
         let end = thread_cpu_time();
         let times = PhotoTimes {

@@ -11,8 +11,9 @@ use crate::anpr::core::{Core, CoreStats, Effect, Event, Sighting};
 use crate::anpr::hotlist::Hotlist;
 use crate::anpr::record::{Alert, CaptureRecord, PassageId, UnreadPassage};
 use crate::clock::CaptureTime;
+use crate::config::Region;
 use crate::frame::{Frame, FramePool};
-use crate::geometry::{FramePx, Quad, Rect};
+use crate::geometry::{FramePx, Quad};
 use crate::ident::CameraId;
 use crate::vision::{StageTimes, Vision, VisionError};
 
@@ -41,7 +42,7 @@ pub enum Outcome {
 pub struct Pipeline {
     vision: Vision,
     core: Core,
-    regions: HashMap<CameraId, Rect<FramePx>>,
+    regions: HashMap<CameraId, Region>,
     held: HashMap<PassageId, Evidence>,
     sightings: Vec<Sighting>,
     effects: Vec<Effect>,
@@ -55,7 +56,7 @@ const SPARE_BUFFERS: usize = 4;
 impl Pipeline {
     /// From loaded models and a core. `regions` limits where plates are looked for, camera by camera; `pools` are the
     /// pools that frames come from.
-    pub fn new(vision: Vision, core: Core, regions: HashMap<CameraId, Rect<FramePx>>, pools: Vec<FramePool>) -> Self {
+    pub fn new(vision: Vision, core: Core, regions: HashMap<CameraId, Region>, pools: Vec<FramePool>) -> Self {
         Self { vision, core, regions, held: HashMap::new(), sightings: Vec::new(), effects: Vec::new(), pools }
     }
 
@@ -64,7 +65,7 @@ impl Pipeline {
     /// # Errors
     /// When the detector failed on this frame: it is dropped, the next one may do.
     pub fn frame(&mut self, frame: &Frame, out: &mut Vec<Outcome>) -> Result<StageTimes, VisionError> {
-        let region = self.regions.get(frame.camera()).copied().unwrap_or_else(|| frame.bounds());
+        let region = self.regions.get(frame.camera()).map_or_else(|| frame.bounds(), |r| r.in_frame(frame.bounds()));
         let (seen, times) = self.vision.look(frame, region)?;
         self.sightings.clear();
         self.sightings.extend(seen.iter().map(|s| Sighting {

@@ -5,7 +5,7 @@
 //! their slots, counted there. With a lossless clip it waits at once: nothing about a clip is urgent.
 
 use std::collections::VecDeque;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::{SyncSender, TrySendError};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -100,6 +100,10 @@ pub struct ReaderStats {
     pub core: Mutex<CoreStats>,
     /// Why it gave up, if it did.
     pub fatal: Mutex<Option<String>>,
+    /// Set when the thread has done its work: it has no beat to keep any more.
+    pub done: AtomicBool,
+    /// Outcomes lost at a stop, because the disk refused to the end.
+    pub lost: AtomicU64,
 }
 
 /// What a reader thread needs.
@@ -121,6 +125,8 @@ pub struct ReaderThread {
     pub clock: Arc<dyn Clock>,
     /// Counters for health.
     pub stats: Arc<ReaderStats>,
+    /// Set when waiting for a recorder that waits for a refusing disk must end.
+    pub give_up: Arc<AtomicBool>,
 }
 
 impl ReaderThread {
@@ -157,7 +163,7 @@ impl ReaderThread {
                             if failures >= MAX_FAILURES {
                                 *self.stats.fatal.lock().unwrap_or_else(PoisonError::into_inner) =
                                     Some(format!("{failures} frames in a row failed, the last with: {e}"));
-                                return;
+                                break;
                             }
                         }
                     }
@@ -171,10 +177,26 @@ impl ReaderThread {
             *self.stats.core.lock().unwrap_or_else(PoisonError::into_inner) = self.pipeline.stats();
         }
         // All that is left goes out before the sender is dropped, which tells the recorder that this was it.
-        for outcome in backlog.into_iter().chain(out) {
-            if self.outcomes.send(outcome).is_err() {
-                return;
+        for slot in 0..self.cameras.len() {
+            self.end(slot, last_at, &mut out);
+        }
+        backlog.into_iter().chain(out).for_each(|outcome| self.send(outcome));
+        self.stats.done.store(true, Ordering::Relaxed);
+    }
+
+    /// Waits for room in the queue, with a beat for the watchdog: a refusing disk is no reason to be killed.
+    fn send(&self, mut outcome: Outcome) {
+        loop {
+            match self.outcomes.try_send(outcome) {
+                Ok(()) => return,
+                Err(TrySendError::Full(back)) if !self.give_up.load(Ordering::Relaxed) => outcome = back,
+                Err(_) => {
+                    self.stats.lost.fetch_add(1, Ordering::Relaxed);
+                    return;
+                }
             }
+            self.stats.beat_nanos.store(self.clock.now().mono.as_nanos(), Ordering::Relaxed);
+            std::thread::sleep(Duration::from_millis(5));
         }
     }
 
@@ -199,9 +221,8 @@ impl ReaderThread {
         }
         for outcome in out.drain(..) {
             if self.lossless || backlog.len() >= BACKLOG {
-                // A closed queue means shutdown with a dead recorder: the supervisor has seen it.
-                drop(backlog.drain(..).try_for_each(|waiting| self.outcomes.send(waiting)));
-                drop(self.outcomes.send(outcome));
+                backlog.drain(..).for_each(|waiting| self.send(waiting));
+                self.send(outcome);
             } else if backlog.is_empty() {
                 if let Err(TrySendError::Full(outcome)) = self.outcomes.try_send(outcome) {
                     backlog.push_back(self.without_pictures(outcome));

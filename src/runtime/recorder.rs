@@ -199,7 +199,10 @@ impl Recorder {
                         tracing::error!(envelopes = drafts.len(), "told to stop while the disk refuses: these are lost");
                         return;
                     }
-                    std::thread::sleep(backoff.next_wait());
+                    let until = self.clock.now().mono.plus(backoff.next_wait());
+                    while self.clock.now().mono < until && !self.give_up.load(Ordering::Relaxed) {
+                        std::thread::sleep(Duration::from_millis(20));
+                    }
                     self.stats.beat_nanos.store(self.clock.now().mono.as_nanos(), Ordering::Relaxed);
                 }
             }

@@ -173,6 +173,7 @@ impl Daemon {
                     board: &board,
                     clock: &clock,
                     stop: &stop_capture,
+                    give_up: &give_up,
                     live: &live,
                     gauges: &mut gauges,
                     overrides,
@@ -269,8 +270,18 @@ impl Daemon {
 
     /// Another hotlist is in force from now on.
     pub fn set_hotlist(&self, loaded: LoadedHotlist) {
-        let rejected = rejected(&loaded);
-        self.hotlist.set(Some(Arc::new(loaded.hotlist)), rejected, self.clock.now().mono);
+        let (rejected, now) = (rejected(&loaded), self.clock.now());
+        self.hotlist.set(Some(Arc::new(loaded.hotlist)), rejected, now.mono);
+        match health::presence(&self.settings, &self.source, &self.opened, &self.hotlist, now) {
+            // From now on this is what the status topic says at each connection.
+            Ok(presence) => {
+                let live = Live::Latest { topic: presence.topic, schema: presence.schema, payload: presence.online };
+                if self.live.try_send(live).is_err() {
+                    tracing::warn!("the status message still names the old hotlist: its queue is full");
+                }
+            }
+            Err(e) => tracing::error!("the status can't be told: {e}"),
+        }
     }
 
     /// A hotlist was refused; the one in force stays, and health says why.
@@ -282,14 +293,19 @@ impl Daemon {
     pub fn stop(mut self) {
         self.stop_capture.store(true, Ordering::Relaxed);
         join_all("capture", self.captures.drain(..));
-        join_all("reader", self.readers.drain(..));
-        // The last sender went with the readers, so the recorder ends when its queue is empty; a refusing disk gets 3 s.
+        // The last sender goes with the readers, so the recorder ends when its queue is empty; a refusing disk gets 3 s.
         let deadline = self.clock.now().mono.plus(Duration::from_secs(3));
-        while self.recorder.as_ref().is_some_and(|r| !r.is_finished()) && self.clock.now().mono < deadline {
+        let working = |d: &Self| !d.readers.iter().chain(&d.recorder).all(JoinHandle::is_finished);
+        while working(&self) && self.clock.now().mono < deadline {
             std::thread::sleep(Duration::from_millis(5));
         }
         self.give_up.store(true, Ordering::Relaxed);
+        join_all("reader", self.readers.drain(..));
         join_all("recorder", self.recorder.take());
+        let lost: u64 = self.gauges.readers.iter().map(|r| r.lost.load(Ordering::Relaxed)).sum();
+        if lost > 0 {
+            tracing::error!(outcomes = lost, "lost: the disk refused them to the end");
+        }
         self.net_stop.send_replace(true);
         join_all("net", self.net.take());
     }
@@ -315,6 +331,7 @@ struct Shared<'a> {
     board: &'a Arc<HotlistBoard>,
     clock: &'a Arc<dyn Clock>,
     stop: &'a Arc<AtomicBool>,
+    give_up: &'a Arc<AtomicBool>,
     live: &'a mpsc::Sender<Live>,
     gauges: &'a mut Gauges,
     overrides: &'a Overrides,
@@ -351,6 +368,7 @@ impl Threads {
             board: Arc::clone(shared.board),
             clock: Arc::clone(shared.clock),
             stats: Arc::clone(&stats),
+            give_up: Arc::clone(shared.give_up),
         };
         self.readers.push(spawn(format!("reader-{number}"), move || reader.run())?);
         shared.gauges.readers.push(stats);
@@ -378,7 +396,7 @@ impl Threads {
                     *phase.lock().unwrap_or_else(PoisonError::into_inner) = event.phase;
                 }
                 match health::camera_state(&topics, &source, &event) {
-                    // The queue holds hundreds of states; a full one means that the net thread is gone.
+                    // Only changes are told, and the queue holds hundreds: a full one means that the net thread is gone.
                     Ok(state) => drop(live.try_send(state)),
                     Err(e) => tracing::error!("a camera's state can't be told: {e}"),
                 }

@@ -115,6 +115,9 @@ impl Detector {
         let region = region.intersect(frame.bounds());
         let (x0, y0) = (floor_index(region.x0), floor_index(region.y0));
         let (x1, y1) = (floor_index(region.x1.ceil()).min(frame.width()), floor_index(region.y1.ceil()).min(frame.height()));
+        if x1 <= x0 || y1 <= y0 {
+            return Err(VisionError::new(Stage::Detect, &"the region to look at has no pixels in the frame"));
+        }
         #[allow(clippy::cast_precision_loss)] // sides are at most MAX_SIDE_PX, exact in f32
         let snapped = Rect::new(x0 as f32, y0 as f32, x1 as f32, y1 as f32);
         #[allow(clippy::cast_precision_loss)]

@@ -35,3 +35,17 @@ fn every_promise_names_a_test_that_exists() {
     }
     assert!(named >= 6, "only {named} tests are named");
 }
+
+#[test]
+fn pages_are_finished_and_their_links_lead_somewhere() {
+    for page in ["README.md", "models/README.md", "benches/README.md", "models/training/README.md"] {
+        let path = program::root().join(page);
+        let text = std::fs::read_to_string(&path).unwrap_or_else(|e| panic!("{page}: {e}"));
+        assert!(!text.contains("@@"), "{page}: a placeholder is left");
+        for link in text.split("](").skip(1).filter_map(|t| t.split(')').next()) {
+            let file = link.split('#').next().unwrap_or("");
+            let is_ours = !file.is_empty() && !file.contains("://");
+            assert!(!is_ours || path.parent().unwrap().join(file).exists(), "{page}: {link} leads nowhere");
+        }
+    }
+}

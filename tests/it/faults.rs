@@ -169,3 +169,37 @@ fn a_broker_that_does_not_answer_is_named() {
     let output = program::run(Path::new("/"), &["listen", "--port", &port.to_string()]);
     assert_answer(&output, 70, &[&format!("127.0.0.1:{port}"), "no MQTT 5 broker answers"]);
 }
+
+#[test]
+fn nothing_is_written_at_home_and_a_closed_pipe_is_no_crash() {
+    let dir = tempfile::tempdir().unwrap();
+    let home = dir.path().join("home");
+    std::fs::create_dir(&home).unwrap();
+    let still = program::demo("still.jpg");
+    let output = program::kerbside(dir.path())
+        .env_remove("ORT_DISABLE_TELEMETRY")
+        .env("HOME", &home)
+        .env_remove("XDG_CACHE_HOME")
+        .args(["read", still.to_str().unwrap()])
+        .output()
+        .unwrap();
+    assert!(output.status.success(), "{}", program::stderr(&output));
+    assert_eq!(std::fs::read_dir(&home).unwrap().count(), 0, "the runtime's telemetry left something in the home folder");
+
+    let path = program::configuration(dir.path(), 1883, "");
+    let full = std::fs::File::options().write(true).open("/dev/full").unwrap();
+    let check = program::kerbside(dir.path()).args(["check", "--config", path.to_str().unwrap()]).stdout(full).status().unwrap();
+    assert_eq!(check.code(), Some(70));
+}
+
+#[test]
+fn check_says_all_that_is_wrong_at_once() {
+    let dir = tempfile::tempdir().unwrap();
+    std::fs::write(dir.path().join("list.csv"), "mark,do\nA1,stop\n").unwrap();
+    std::fs::write(dir.path().join("file"), b"x").unwrap();
+    let path = program::configuration(dir.path(), 1883, "[hotlist]\nfile = 'list.csv'\n");
+    let text = std::fs::read_to_string(&path).unwrap().replace("state_dir = 'state'", "state_dir = 'file/state'");
+    std::fs::write(&path, text.replace("/models'", "/nowhere'")).unwrap();
+    let output = program::run(dir.path(), &["check", "--config", path.to_str().unwrap()]);
+    assert_answer(&output, 78, &["3 fault(s)", "hotlist.file", "models.dir", "state_dir"]);
+}

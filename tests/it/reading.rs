@@ -34,6 +34,11 @@ fn pipeline_replay_gives_one_correct_record_a_vehicle_and_the_same_bytes_twice()
     truth.sort_unstable();
     assert_eq!(read, truth, "one record a vehicle, each with its mark");
 
+    for line in lines.iter().filter(|l| l["first"].is_string()) {
+        let at = |key: &str| line[key].as_str().unwrap();
+        assert!(at("first") <= at("best") && at("best") <= at("last"), "time runs back: {line}");
+    }
+
     // Two of them are on the list: an early alert, then a confirmed one, under the passage's own id.
     for vrm in ["BV71MZC", "KIB4729"] {
         let of = |schema: &str| lines.iter().filter(|l| l["schema"] == schema && l["vrm"] == vrm).collect::<Vec<_>>();

@@ -100,9 +100,9 @@ impl TruthSet {
                 Kind::Scenes => parse_boxes(field(column("boxes_xyxy"))).with_context(|| at("boxes_xyxy"))?,
                 Kind::Boxes => yolo_boxes(path, &file)?,
             };
-            // A crop without its box is all plate: the source gave no tighter outline.
-            if kind == Kind::Crops && (boxes.len() != 1 || marks.len() != 1) {
-                continue;
+            // A crop without a box is all plate: its source gave no tighter outline. One without a mark measures nothing.
+            if kind == Kind::Crops && marks.len() != 1 {
+                bail!("{}: a crop has one mark, this one has {}", at("text"), marks.len());
             }
             let ignore = parse_boxes(field(column("ignore_boxes_xyxy"))).with_context(|| at("ignore_boxes_xyxy"))?;
             items.push(Item { file, marks, boxes, ignore });
@@ -130,7 +130,7 @@ fn parse_boxes(text: &str) -> anyhow::Result<Vec<Rect<FramePx>>> {
                 .collect::<Result<Vec<_>, _>>()
                 .with_context(|| format!("{t:?} is not four numbers x1 y1 x2 y2"))?;
             match sides[..] {
-                [x0, y0, x1, y1] => Ok(Rect::new(x0, y0, x1, y1)),
+                [x0, y0, x1, y1] if sides.iter().all(|s| s.is_finite()) => Ok(Rect::new(x0, y0, x1, y1)),
                 _ => Err(anyhow!("{t:?} is not four numbers x1 y1 x2 y2")),
             }
         })

@@ -14,7 +14,8 @@ use self::score::{Judge, Rate, ReadPlate, Tally, mean_interval};
 use super::models::{ModelArgs, share};
 use super::read::{DEFAULT_MIN_CONFIDENCE, is_shown};
 use super::replay::ClipReader;
-use super::{Exit, Failure};
+use super::{Exit, Failure, complain};
+use crate::geometry::{FramePx, Rect};
 use crate::runtime::photo::PhotoReader;
 
 /// Arguments of `kerbside evaluate`.
@@ -57,6 +58,12 @@ pub(super) fn main(args: &Args) -> Result<Exit, Failure> {
             "no such folder; give the one that the manifest's `file` column is relative to",
         )));
     }
+    if set.kind == Kind::Boxes && args.least_read_rate.is_some() {
+        return Err(Failure::usage(anyhow!(
+            "{}: it has boxes and no texts, so there is no read rate for --least-read-rate",
+            args.truth.display()
+        )));
+    }
     let mut reader = args.models.photo_reader()?;
     let mut clips: Option<ClipReader> = None;
     let judge = Judge::new(reader.decoder().grammar().clone());
@@ -77,12 +84,12 @@ pub(super) fn main(args: &Args) -> Result<Exit, Failure> {
             Ok((reads, cpu_ms, size)) => {
                 let faults = judge.item(set.kind, &item.in_pixels(set.kind, size), &reads, cpu_ms, &mut tally);
                 if args.list {
-                    bar.suspend(|| faults.iter().for_each(|f| println!("{}: {f}", item.file)));
+                    bar.suspend(|| faults.iter().try_for_each(|f| writeln!(std::io::stdout().lock(), "{}: {f}", item.file)))?;
                 }
             }
             Err(e) => {
                 tally.unreadable += 1;
-                bar.suspend(|| eprintln!("kerbside: {e}"));
+                bar.suspend(|| complain(&e));
             }
         }
         bar.inc(1);
@@ -90,7 +97,7 @@ pub(super) fn main(args: &Args) -> Result<Exit, Failure> {
     bar.finish_and_clear();
     report(&set, &tally)?;
     if tally.unreadable > 0 {
-        eprintln!("kerbside: {} of {} files could not be read and count as nothing above", tally.unreadable, set.items.len());
+        complain(format_args!("{} of {} files could not be read and count as nothing above", tally.unreadable, set.items.len()));
         return Ok(Exit::Software);
     }
     if let Some(least) = args.least_read_rate
@@ -113,9 +120,12 @@ type Outcome = anyhow::Result<(Vec<ReadPlate>, f64, (f32, f32))>;
 
 fn read_still(reader: &mut PhotoReader, kind: Kind, item: &Item, path: &Path, min_confidence: f32) -> Outcome {
     if kind == Kind::Crops {
-        let bounds = item.boxes.first().copied().ok_or_else(|| anyhow!("{}: no box_in_crop_xyxy", path.display()))?;
-        let (decoded, times) = reader.read_box(path, bounds)?;
-        let read = ReadPlate { bounds, score: 1.0, decoded: decoded.filter(|d| is_shown(d, 0.0)) };
+        let (decoded, times) = reader.read_box(path, item.boxes.first().copied())?;
+        let read = ReadPlate {
+            bounds: item.boxes.first().copied().unwrap_or(WHOLE),
+            score: 1.0,
+            decoded: decoded.filter(|d| is_shown(d, 0.0)),
+        };
         return Ok((vec![read], times.total.as_secs_f64() * 1e3, (0.0, 0.0)));
     }
     let (frame, plates, times) = reader.read(path)?;
@@ -130,16 +140,15 @@ fn read_still(reader: &mut PhotoReader, kind: Kind, item: &Item, path: &Path, mi
     Ok((reads, times.total.as_secs_f64() * 1e3, (frame.bounds().width(), frame.bounds().height())))
 }
 
+/// Stands for the whole crop where a set gives no tighter box; judged by its mark alone.
+const WHOLE: Rect<FramePx> = Rect::new(0.0, 0.0, 1.0, 1.0);
+
 fn read_clip(clips: &mut ClipReader, path: &Path, min_confidence: f32) -> Outcome {
-    let (records, times) = clips.read(path)?;
-    let reads = records
-        .iter()
-        .map(|r| ReadPlate {
-            bounds: r.sightings.best_quad.bounds(),
-            score: 1.0,
-            decoded: Some(r.decoded).filter(|d| is_shown(d, min_confidence)),
-        })
-        .collect();
+    let mut reads = Vec::new();
+    let times = clips.read(path, |record, _| {
+        let decoded = Some(record.decoded).filter(|d| is_shown(d, min_confidence));
+        reads.push(ReadPlate { bounds: record.sightings.best_quad.bounds(), score: 1.0, decoded });
+    })?;
     Ok((reads, times.total.as_secs_f64() * 1e3, (0.0, 0.0)))
 }
 

@@ -227,6 +227,11 @@ pub struct Ports {
     pub clock: Arc<dyn Clock>,
 }
 
+/// Whether a text is a topic filter by MQTT's rules (`#` only at the end, wildcards alone in their level).
+pub fn is_valid_filter(filter: &str) -> bool {
+    !filter.is_empty() && rumqttc::valid_filter(filter)
+}
+
 /// Delivers until `shutdown` turns true (or its sender is gone): retries for ever, with a capped and jittered backoff. On
 /// shutdown it waits up to [`MqttOptions::drain`] for acknowledgements, says offline, and disconnects.
 pub async fn run(options: MqttOptions, ports: Ports, mut shutdown: watch::Receiver<bool>) {

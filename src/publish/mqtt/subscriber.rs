@@ -32,6 +32,7 @@ pub struct Subscriber {
     link: Option<Link>,
     ready: VecDeque<Received>,
     connections: u64,
+    last_error: Option<String>,
 }
 
 struct Link {
@@ -49,12 +50,17 @@ impl std::fmt::Debug for Link {
 impl Subscriber {
     /// Connects at the first [`Self::next`].
     pub fn new(options: SubscriberOptions) -> Self {
-        Self { backoff: options.broker.backoff(), options, link: None, ready: VecDeque::new(), connections: 0 }
+        Self { backoff: options.broker.backoff(), options, link: None, ready: VecDeque::new(), connections: 0, last_error: None }
     }
 
     /// How often it has subscribed at a broker.
     pub const fn connections(&self) -> u64 {
         self.connections
+    }
+
+    /// The last thing that went wrong, in words.
+    pub fn last_error(&self) -> Option<&str> {
+        self.last_error.as_deref()
     }
 
     /// Whether the broker has confirmed the filters on the present connection, as far as known.
@@ -91,6 +97,7 @@ impl Subscriber {
                 let qos = if options.qos == Qos::AtMostOnce { QoS::AtMostOnce } else { QoS::AtLeastOnce };
                 let filters = options.filters.iter().map(|f| Filter::new(f.as_str(), qos));
                 if link.client.try_subscribe_many(filters).is_err() {
+                    self.last_error = Some("a topic filter is not allowed".into());
                     tracing::error!("a topic filter is not allowed");
                 }
             }
@@ -102,6 +109,7 @@ impl Subscriber {
             Ok(event) => self.ready.extend(message(event)),
             Err(error) => {
                 tracing::warn!(%error, "connection to the broker ended");
+                self.last_error = Some(error.to_string());
                 // Messages read from the socket before the end are still in the client.
                 self.ready.extend(link.eventloop.state.events.drain(..).filter_map(message));
                 self.link = None;

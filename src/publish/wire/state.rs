@@ -249,25 +249,8 @@ pub struct CameraHealth {
     pub frames: u64,
     /// Frames overwritten before a reader took them.
     pub dropped: u64,
-    /// Passages closed.
-    pub passages: u64,
-    /// Of these, unread ones.
-    pub unread: u64,
     /// Times that the camera had to be opened again.
     pub reopened: u64,
-}
-
-/// How long something takes, milliseconds, over the last reporting interval.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-pub struct LatencyHealth {
-    /// Times measured.
-    pub count: u64,
-    /// Half are faster.
-    pub p50_ms: f64,
-    /// 95 of 100 are faster.
-    pub p95_ms: f64,
-    /// The slowest.
-    pub max_ms: f64,
 }
 
 /// How the box is. Topic `health`, QoS 0, not retained, every 10 s.
@@ -287,8 +270,8 @@ pub struct HealthMessage {
     pub uptime_s: u64,
     /// By camera id.
     pub cameras: BTreeMap<String, CameraHealth>,
-    /// By stage or way, such as `detect`, `read`, `frame_to_record`.
-    pub latencies: BTreeMap<String, LatencyHealth>,
+    /// Mean CPU time a frame since the daemon started, milliseconds, by stage: `detect`, `read`.
+    pub cpu_ms_a_frame: BTreeMap<String, f64>,
     /// Everything else that is counted, by name, since the daemon started.
     pub counters: BTreeMap<String, u64>,
     /// What waits and what is missing.
@@ -314,7 +297,7 @@ impl HealthMessage {
             clock: clock(quality),
             uptime_s: 0,
             cameras: BTreeMap::new(),
-            latencies: BTreeMap::new(),
+            cpu_ms_a_frame: BTreeMap::new(),
             counters: BTreeMap::new(),
             outbox: OutboxHealth::default(),
             mqtt: MqttHealth::default(),

@@ -227,7 +227,7 @@ fn states_and_health_go_there_and_back() {
     health.mqtt = (&MqttCounters { connected_since: Some(now), epochs: 3, ..MqttCounters::default() }).into();
     health.hotlist = Some(HotlistHealth { entries: 5, ..HotlistHealth::default() });
     health.cameras.insert("c1".into(), CameraHealth { frames: 9, ..CameraHealth::default() });
-    health.latencies.insert("read".into(), LatencyHealth { count: 3, p50_ms: 7.5, p95_ms: 9.0, max_ms: 11.0 });
+    health.cpu_ms_a_frame.insert("read".into(), 7.5);
     let json = there_and_back(&health);
     assert_eq!(json["outbox"]["lanes"]["read"]["bytes"], 2048);
     assert_eq!((&json["outbox"]["oldest_age_s"], &json["outbox"]["missing"]), (&5.into(), &6.into()));
