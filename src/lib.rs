@@ -54,7 +54,8 @@
 //! - Grammar is a prior, never a filter: what the eye saw (`raw`), what grammar made of it (`vrm`) and which format decided
 //!   (`syntax`) are all published; characters of another shape that only grammar decided are marked `repaired`.
 //! - No mark stands in a log line above `debug`, in a topic, or in a retained message.
-//! - In steady state the Rust side allocates nothing per frame but the small containers of the ONNX wrapper.
+//! - In steady state stages work in buffers of their own; what is allocated per frame are the handles of the ONNX and OpenCV
+//!   wrappers (no test counts them yet).
 //! - `unsafe` is denied everywhere but in one function of `clock` (asking the kernel's clock discipline) and in `main`, which sets
 //!   the environment that keeps ONNX Runtime's telemetry off before anything is loaded: the box phones nobody but its broker.
 //!

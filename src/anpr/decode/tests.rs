@@ -101,32 +101,6 @@ fn nothing_seen_is_nothing_decoded() {
     assert!(decoder().decode(&PlateRead::from_slots(sharp("ABCDEFGHIJKLM", 0.9))).is_none());
 }
 
-#[test]
-#[ignore = "a stopwatch: run it in release, with --nocapture"]
-#[allow(clippy::print_stdout)]
-fn decoding_time() {
-    let mut decoder = decoder();
-    let mut bolts = sharp("AB12CDE", 0.9);
-    bolts.insert(4, slot(&[('I', 0.5), ('1', 0.4)], 0.4));
-    bolts.insert(0, slot(&[('I', 0.5), ('1', 0.4)], 0.3));
-    let mut soft = sharp("AB12CDE", 0.3);
-    soft.iter_mut().for_each(|s| s.presence = 0.7);
-    for (name, slots) in [
-        ("sharp", sharp("AB12CDE", 0.99)),
-        ("two bolts", bolts),
-        ("all soft", soft),
-        ("12 soft", vec![slot(&[('B', 0.3)], 0.6); 12]),
-    ] {
-        let read = PlateRead::from_slots(slots);
-        let start = std::time::Instant::now();
-        let mut sum = 0.0;
-        for _ in 0..2000 {
-            sum += decoder.decode(std::hint::black_box(&read)).map_or(0.0, |d| d.confidence);
-        }
-        println!("{name}: {:?} a read ({sum})", start.elapsed() / 2000);
-    }
-}
-
 fn any_slot() -> impl Strategy<Value = Slot> {
     (prop::collection::vec(0.0f32..1.0, 36), 0.5f32..40.0, 0.0f32..=1.0).prop_map(|(weights, sharpness, presence)| {
         let mut array = [0.0; GLYPHS];
