@@ -241,7 +241,13 @@ pub async fn run(options: MqttOptions, ports: Ports, mut shutdown: watch::Receiv
         let ended = session::run_once(&mut desk, &mut shutdown).await;
         desk.ports.stats.disconnected(ended.as_ref().err().map(|e| e.reason.clone()));
         let Err(failure) = ended else { return };
-        tracing::warn!(reason = %failure.reason, connected = failure.connected, "connection to the broker ended");
+        let broker = &desk.options.broker;
+        let address = format_args!("{}:{}", broker.host, broker.port);
+        if failure.connected {
+            tracing::warn!(broker = %address, reason = %failure.reason, "connection to the broker ended");
+        } else {
+            tracing::warn!(broker = %address, reason = %failure.reason, "the broker can't be reached; records wait in the outbox");
+        }
         if failure.settled {
             backoff.reset();
         }
