@@ -18,7 +18,7 @@ use ort::value::Tensor;
 pub enum OnnxError {
     /// The shared library is missing, of the wrong machine type, or too old.
     #[error(
-        "ONNX Runtime can't be loaded from {path}: {why}; run `make setup`, or set ORT_DYLIB_PATH to libonnxruntime.so.1 (1.24 or newer)"
+        "ONNX Runtime can't be loaded from {path}: {why}; run `make setup`, then name libonnxruntime.so.1 (1.24 or newer) by models.onnxruntime in the configuration, --onnxruntime or ORT_DYLIB_PATH"
     )]
     Library {
         /// Where it was looked for.

@@ -19,6 +19,18 @@ fn the_readmes_record_is_a_record() {
 }
 
 #[test]
+fn the_readmes_least_configuration_is_one() {
+    let readme = std::fs::read_to_string(program::root().join("README.md")).unwrap();
+    let toml = readme.split("```toml").nth(1).and_then(|t| t.split("```").next()).expect("the least configuration");
+    let dir = tempfile::tempdir().unwrap();
+    std::fs::copy(program::demo("drive_by.mp4"), dir.path().join("clip.mp4")).unwrap();
+    std::fs::copy(program::demo("hotlist.csv"), dir.path().join("hotlist.csv")).unwrap();
+    let settings = kerbside::config::parse(toml, &dir.path().join("kerbside.toml")).unwrap_or_else(|e| panic!("{e}"));
+    assert_eq!(settings.models_dir, dir.path().join("models"));
+    assert!(settings.hotlist.is_some() && settings.cameras.len() == 1);
+}
+
+#[test]
 fn every_promise_names_a_test_that_exists() {
     let readme = std::fs::read_to_string(program::root().join("README.md")).unwrap();
     let promises = readme.split("## Promises").nth(1).and_then(|t| t.split("\n## ").next()).expect("the promises");
