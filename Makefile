@@ -20,8 +20,8 @@ setup-tests:
 test: setup-tests
 	cargo fmt --check
 	cargo clippy --locked --all-targets -- -D warnings
-	cargo nextest run --locked --profile ci
 	cargo test --locked --doc
+	cargo nextest run --locked --profile ci
 	@if [ -d $(DATA) ]; then $(MAKE) --no-print-directory accuracy; else echo "no $(DATA): the accuracy smoke check is left out"; fi
 
 # Real photographs stay outside the project; where they are, the read rate must not fall below what was measured.

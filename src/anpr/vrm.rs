@@ -108,6 +108,15 @@ impl Vrm {
 
     /// From text as a person types it: spaces, hyphens and dots are passed over, lower case counts as upper.
     ///
+    /// ```
+    /// use kerbside::anpr::vrm::Vrm;
+    ///
+    /// let mark = Vrm::parse("ab12 cde")?;
+    /// assert_eq!(mark.to_string(), "AB12CDE");
+    /// assert_eq!(Vrm::parse("GO10 OLO")?.key(), Vrm::parse("G010 0L0")?.key());
+    /// # Ok::<(), kerbside::anpr::vrm::VrmError>(())
+    /// ```
+    ///
     /// # Errors
     /// When nothing is left, too much is left, or a character is neither a letter A–Z nor a digit.
     pub fn parse(text: &str) -> Result<Self, VrmError> {

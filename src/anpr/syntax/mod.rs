@@ -247,6 +247,16 @@ impl Grammar {
     /// Whether `read` is the mark `truth`: the same glyphs where the truth's grammar decides between twins, the same
     /// folded glyphs where it doesn't. A truth that fits a format as it was typed is taken at its word; only a truth that
     /// fits none as typed is settled by the likeliest format its twins fit.
+    ///
+    /// ```
+    /// use kerbside::anpr::{syntax::Grammar, vrm::Vrm};
+    /// use kerbside::clock::UtcTime;
+    ///
+    /// let grammar = Grammar::new(UtcTime::parse("2026-11-22").ok_or("a date")?);
+    /// let truth = Vrm::parse("GO10OLO")?;
+    /// assert!(!grammar.same_mark(&truth, &Vrm::parse("G010OLO")?), "the format says which is a letter");
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn same_mark(&self, truth: &Vrm, read: &Vrm) -> bool {
         let settled = match self.likeliest(truth, Fit::AsItStands) {
             Some(format) => self.settle(truth, Some(format), Fit::AsItStands),
