@@ -183,7 +183,7 @@ impl Default for RawVision {
 }
 impl Default for RawPassage {
     fn default() -> Self {
-        Self { settle_ms: 600, min_confidence: 0.5 }
+        Self { settle_ms: 600, min_confidence: 0.3 }
     }
 }
 impl Default for RawAlert {

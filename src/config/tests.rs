@@ -42,6 +42,14 @@ fn a_small_file_resolves() {
 }
 
 #[test]
+fn defaults_are_those_of_the_rooms_so_replay_and_run_agree() {
+    let settings = load_text("").expect("valid");
+    assert_eq!(settings.core, crate::anpr::core::CoreOptions::default());
+    assert_eq!(settings.vision, crate::vision::VisionOptions::default());
+    assert_eq!(settings.evidence, crate::vision::evidence::EvidenceOptions::default());
+}
+
+#[test]
 fn all_faults_are_told_at_once_with_their_keys() {
     let text = "[mqtt]\nport = 70000\nhost = \"\"\n[vision]\nmin_score = 1.5\n[models]\nprecision = \"int4\"\n[hotlist]\nfile = \"nowhere.csv\"";
     let Err(ConfigError::Faults { faults, .. }) = load_text(text) else { panic!("accepted") };
