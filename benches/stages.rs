@@ -22,7 +22,7 @@ use kerbside::frame::{Frame, FramePool};
 use kerbside::ident::{CameraId, FrameSeq};
 use kerbside::outbox::{Draft, Lane, Limits, Outbox, Qos};
 use kerbside::vision::detector::{Detector, DetectorOptions};
-use kerbside::vision::manifest::{ModelStore, Precision, Role};
+use kerbside::vision::manifest::{InputSize, ModelStore, Precision};
 use kerbside::vision::onnx::Runtime;
 use kerbside::vision::patch::{PatchCutter, PlatePatch};
 use kerbside::vision::reader::Reader;
@@ -62,18 +62,23 @@ fn vision(c: &mut Criterion) {
     let frame = frames(46, 1).remove(0);
     let store = ModelStore::open(&models).unwrap();
     for precision in [Precision::Int8, Precision::Fp32] {
-        let (entry, network) = store.load(&runtime, Role::Detector, precision).unwrap();
-        let mut detector = Detector::new(&entry, network, DetectorOptions::default()).unwrap();
-        c.bench_function(&format!("detector/{}", precision.as_str()), |b| {
-            b.iter(|| detector.detect(black_box(&frame), frame.bounds()).unwrap().len());
-        });
-        let plate = detector.detect(&frame, frame.bounds()).unwrap()[0].corners;
+        let load = |size: Option<InputSize>| {
+            let (entry, _, network) = store.load_detector(&runtime, precision, size).unwrap();
+            Detector::new(&entry, network, DetectorOptions::default()).unwrap()
+        };
+        for size in ["512x288", "640x384", "768x448", "960x544"] {
+            let mut detector = load(Some(size.parse().unwrap()));
+            c.bench_function(&format!("detector/{size}/{}", precision.as_str()), |b| {
+                b.iter(|| detector.detect(black_box(&frame), frame.bounds()).unwrap().len());
+            });
+        }
+        let plate = load(None).detect(&frame, frame.bounds()).unwrap()[0].corners;
         let (mut cutter, mut patch) = (PatchCutter::new(), PlatePatch::new());
         if precision == Precision::Int8 {
             c.bench_function("rectification", |b| b.iter(|| cutter.cut(black_box(&frame), plate, &mut patch).unwrap()));
         }
         cutter.cut(&frame, plate, &mut patch).unwrap();
-        let (entry, network) = store.load(&runtime, Role::Reader, precision).unwrap();
+        let (entry, network) = store.load_reader(&runtime, precision).unwrap();
         let mut reader = Reader::new(&entry, network).unwrap();
         c.bench_function(&format!("reader/{}", precision.as_str()), |b| b.iter(|| reader.read(black_box(&patch)).unwrap()));
         if precision == Precision::Int8 {

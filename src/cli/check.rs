@@ -10,6 +10,7 @@ use super::{Exit, Failure};
 use crate::config::{self, Settings};
 use crate::publish::sync::{self, LoadedHotlist};
 use crate::vision::Vision;
+use crate::vision::manifest::ManifestError;
 use crate::vision::onnx::Runtime;
 
 /// Arguments of `kerbside check`.
@@ -40,7 +41,8 @@ pub(super) fn main(args: &Args) -> Result<Exit, Failure> {
         Ok(runtime) => match Vision::load(&runtime, &settings.models_dir, &settings.vision) {
             Ok(vision) => Some(vision.model_names().clone()),
             Err(e) => {
-                faults.push(format!("models.dir: {e}"));
+                let key = if matches!(e, ManifestError::NoSuchSize { .. }) { "models.detector_input" } else { "models.dir" };
+                faults.push(format!("{key}: {e}"));
                 None
             }
         },

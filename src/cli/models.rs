@@ -11,7 +11,7 @@ use crate::anpr::syntax::Grammar;
 use crate::clock::{Clock, SystemClock};
 use crate::config::{DEFAULT_MODELS_DIR, DEFAULT_ONNXRUNTIME};
 use crate::runtime::photo::PhotoReader;
-use crate::vision::manifest::Precision;
+use crate::vision::manifest::{InputSize, Precision};
 use crate::vision::onnx::Runtime;
 use crate::vision::{Vision, VisionOptions};
 
@@ -36,6 +36,9 @@ pub(super) struct ModelArgs {
     /// Which weights to use
     #[arg(long, value_enum, default_value_t = PrecisionArg::Int8)]
     pub(super) precision: PrecisionArg,
+    /// Width and height of the detector's input, pixels; larger finds smaller plates [default: the manifest's]
+    #[arg(long, value_name = "WxH")]
+    pub(super) detector_input: Option<InputSize>,
     /// Smallest detector score that makes a candidate
     #[arg(long, value_name = "SCORE", default_value_t = VisionOptions::default().detector.min_score, value_parser = share)]
     pub(super) min_score: f32,
@@ -64,7 +67,7 @@ impl ModelArgs {
             PrecisionArg::Int8 => Precision::Int8,
             PrecisionArg::Fp32 => Precision::Fp32,
         };
-        let mut options = VisionOptions { precision, ..VisionOptions::default() };
+        let mut options = VisionOptions { precision, detector_input: self.detector_input, ..VisionOptions::default() };
         options.detector.min_score = self.min_score;
         options
     }

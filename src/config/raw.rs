@@ -49,6 +49,7 @@ pub(super) struct RawModels {
     pub(super) dir: String,
     pub(super) onnxruntime: String,
     pub(super) precision: String,
+    pub(super) detector_input: String,
     pub(super) readers: i64,
 }
 
@@ -172,6 +173,7 @@ impl Default for RawModels {
             dir: super::DEFAULT_MODELS_DIR.into(),
             onnxruntime: super::DEFAULT_ONNXRUNTIME.into(),
             precision: "int8".into(),
+            detector_input: String::new(),
             readers: 0,
         }
     }

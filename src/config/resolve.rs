@@ -3,6 +3,7 @@
 
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};
+use std::str::FromStr;
 use std::time::Duration;
 
 use super::Fault;
@@ -138,6 +139,11 @@ impl Checker<'_> {
         choices[0].1
     }
 
+    /// What a type reads from text, such as a size; the type says what it allows.
+    fn parsed<T: FromStr<Err = String>>(&mut self, key: &str, value: &str) -> Option<T> {
+        value.parse().map_err(|what: String| self.fault(key, what)).ok()
+    }
+
     fn id(&mut self, key: &str, value: &str) {
         if !is_opaque_id(value) {
             self.fault(
@@ -173,6 +179,11 @@ pub(super) fn resolve(raw: &RawConfig, base: &Path) -> Result<Settings, Vec<Faul
 
     let mut vision = VisionOptions {
         precision: c.choice("models.precision", &raw.models.precision, &[("int8", Precision::Int8), ("fp32", Precision::Fp32)]),
+        // Empty: the manifest knows. Whether it offers this size is seen when the models are loaded, in `check` as in `run`.
+        detector_input: match raw.models.detector_input.as_str() {
+            "" => None,
+            size => c.parsed("models.detector_input", size),
+        },
         second_look_below: c.share("vision.second_look_below", raw.vision.second_look_below),
         ..VisionOptions::default()
     };

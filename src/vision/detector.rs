@@ -70,11 +70,11 @@ impl Detector {
     /// When its shapes are not those of a plate detector.
     pub fn new(entry: &ModelEntry, network: Network, options: DetectorOptions) -> Result<Self, ManifestError> {
         let wrong = |why: &str| ManifestError::Syntax { path: entry.file.clone().into(), why: why.to_owned() };
-        let &[1, 3, height, width] = entry.input_shape() else {
+        let &[1, 3, height, width] = network.input_shape() else {
             return Err(wrong("a detector's input is [1, 3, height, width]"));
         };
         let stride = entry.stride.ok_or_else(|| wrong("a detector needs `stride`"))? as usize;
-        if stride == 0 || entry.output_shape() != [1, MAPS, height / stride, width / stride] {
+        if stride == 0 || network.output_shape() != [1, MAPS, height / stride, width / stride] {
             return Err(wrong("a detector's output is [1, 13, height / stride, width / stride]"));
         }
         Ok(Self {

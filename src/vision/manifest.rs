@@ -2,13 +2,18 @@
 //!
 //! Read once at start. A file whose SHA-256 differs from its manifest is refused before the runtime sees it, so half
 //! an upgrade can't run.
+//!
+//! One detector file serves several input sizes: where the shape of a tensor says a name (`"width"`) instead of a number, the
+//! file leaves that side open, and `sizes_px` says which widths and heights it was measured at. The reader has one size.
 
+use std::fmt;
 use std::path::{Path, PathBuf};
+use std::str::FromStr;
 
 use serde::Deserialize;
 use sha2::{Digest, Sha256};
 
-use super::onnx::{Network, OnnxError, Runtime, TensorSpec};
+use super::onnx::{Network, OnnxError, Runtime, Side, TensorSpec};
 
 /// Why the models of an installation can't be used.
 #[derive(Debug, thiserror::Error)]
@@ -40,6 +45,20 @@ pub enum ManifestError {
         precision: &'static str,
         /// What there is.
         present: String,
+    },
+    /// The detector isn't offered at the wanted size.
+    #[error(
+        "{path}: {model} takes no input of {wanted} pixels, only {offered}; name one of them by models.detector_input or --detector-input"
+    )]
+    NoSuchSize {
+        /// The manifest.
+        path: PathBuf,
+        /// Name and precision.
+        model: String,
+        /// What was asked for.
+        wanted: InputSize,
+        /// What there is.
+        offered: String,
     },
     /// The weights are not the ones that the manifest was written for.
     #[error(
@@ -99,6 +118,66 @@ impl Precision {
     }
 }
 
+/// Width and height of a detector's input, pixels, both multiples of [`InputSize::STEP_PX`]: the network halves its picture
+/// five times, and a rest would shift its maps against the picture.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(try_from = "[usize; 2]")]
+pub struct InputSize {
+    width_px: usize,
+    height_px: usize,
+}
+
+impl InputSize {
+    /// Both sides are multiples of this.
+    pub const STEP_PX: usize = 32;
+    /// Above this a detector would be slower than several tiles, and its buffers of a size that no box has.
+    const MOST_PX: usize = 4096;
+
+    /// A size whose sides fit the network.
+    pub fn new(width_px: usize, height_px: usize) -> Option<Self> {
+        let fits = |side: usize| side.is_multiple_of(Self::STEP_PX) && (Self::STEP_PX..=Self::MOST_PX).contains(&side);
+        (fits(width_px) && fits(height_px)).then_some(Self { width_px, height_px })
+    }
+
+    /// Width, pixels.
+    pub const fn width_px(self) -> usize {
+        self.width_px
+    }
+
+    /// Height, pixels.
+    pub const fn height_px(self) -> usize {
+        self.height_px
+    }
+}
+
+impl TryFrom<[usize; 2]> for InputSize {
+    type Error = String;
+
+    fn try_from([width_px, height_px]: [usize; 2]) -> Result<Self, String> {
+        Self::new(width_px, height_px).ok_or_else(|| {
+            let (step, most) = (Self::STEP_PX, Self::MOST_PX);
+            format!("{width_px}x{height_px} is no input size: width and height are multiples of {step}, at most {most}")
+        })
+    }
+}
+
+impl FromStr for InputSize {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text.split_once('x').map(|(w, h)| (w.parse(), h.parse())) {
+            Some((Ok(width_px), Ok(height_px))) => Self::try_from([width_px, height_px]),
+            _ => Err(format!("{text:?} is not WIDTHxHEIGHT in pixels, such as 640x384")),
+        }
+    }
+}
+
+impl fmt::Display for InputSize {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}x{}", self.width_px, self.height_px)
+    }
+}
+
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Manifest {
@@ -123,8 +202,15 @@ pub struct ModelEntry {
     input: RawTensor,
     /// Output tensor.
     output: RawTensor,
+    /// Sizes that the input may have; the detector's only.
+    #[serde(default)]
+    sizes_px: Vec<InputSize>,
+    /// The one of them that is used unless another is asked for; the detector's only.
+    default_size_px: Option<InputSize>,
     /// Frame pixels (at the model's scale) a cell of the output; the detector's only.
     pub stride: Option<u32>,
+    /// By what its logits were divided so that a score is a probability; folded into the file already. For people.
+    pub temperature: Option<f64>,
     /// Classes after the blank; the reader's only.
     pub alphabet: Option<String>,
     /// How it was trained: data with licences, command, date. For people.
@@ -139,18 +225,72 @@ pub struct ModelEntry {
 #[serde(deny_unknown_fields)]
 struct RawTensor {
     name: String,
-    shape: Vec<usize>,
+    shape: Vec<RawSide>,
+}
+
+/// A side that the file fixes, or the name of one that it leaves open.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(untagged, expecting = "a side of a shape is a whole number, or the name of a side that the file leaves open")]
+enum RawSide {
+    Fixed(usize),
+    Open(String),
+}
+
+impl RawTensor {
+    /// Its sides; open ones get the lengths given, in order.
+    fn spec(&self, open: &[usize]) -> TensorSpec {
+        let mut open = open.iter().copied();
+        let sides = self.shape.iter().map(|side| match side {
+            RawSide::Fixed(length) => Side { length: *length, name: None },
+            RawSide::Open(name) => Side { length: open.next().unwrap_or(0), name: Some(name.clone()) },
+        });
+        TensorSpec { name: self.name.clone(), sides: sides.collect() }
+    }
 }
 
 impl ModelEntry {
-    /// Shape of the input, outermost first.
-    pub fn input_shape(&self) -> &[usize] {
-        &self.input.shape
+    /// Name and precision, as in messages: `plate_reader_64x160.int8`.
+    pub fn label(&self) -> String {
+        format!("{}.{}", self.name, self.precision.as_str())
     }
 
-    /// Shape of the output, outermost first.
-    pub fn output_shape(&self) -> &[usize] {
-        &self.output.shape
+    /// Sizes that the detector's input may have; a reader has none to choose from.
+    pub fn sizes(&self) -> &[InputSize] {
+        &self.sizes_px
+    }
+
+    /// What no type holds: which roles have which keys, and shapes that fit their role.
+    fn check(&self) -> Result<(), String> {
+        use RawSide::{Fixed, Open};
+        let fault = |what: &str| Err(format!("model {}: {what}", self.label()));
+        let (input, output) = (self.input.shape.as_slice(), self.output.shape.as_slice());
+        match self.role {
+            Role::Detector => match (self.default_size_px, self.stride) {
+                _ if self.sizes_px.is_empty() => {
+                    fault("`sizes_px` is empty; a detector lists the [width, height] it may be run at")
+                }
+                (Some(size), _) if !self.sizes_px.contains(&size) => fault("`default_size_px` is none of `sizes_px`"),
+                (None, _) => fault("a detector needs `default_size_px`, one of `sizes_px`"),
+                (_, None) => fault("a detector needs `stride`"),
+                (_, Some(stride)) if stride == 0 || !InputSize::STEP_PX.is_multiple_of(stride as usize) => {
+                    fault("`stride` doesn't divide the sizes of the input, which are multiples of 32")
+                }
+                _ if !matches!(input, [Fixed(1), Fixed(3), Open(_), Open(_)]) => {
+                    fault("a detector's input is [1, 3, \"height\", \"width\"], the last two by their names in the file")
+                }
+                _ if !matches!(output, [Fixed(1), Fixed(_), Open(_), Open(_)]) => {
+                    fault("a detector's output is [1, maps, \"rows\", \"columns\"], the last two by their names in the file")
+                }
+                _ => Ok(()),
+            },
+            Role::Reader if !self.sizes_px.is_empty() || self.default_size_px.is_some() => {
+                fault("`sizes_px` and `default_size_px` are a detector's; a reader has one size")
+            }
+            Role::Reader if input.iter().chain(output).any(|side| matches!(side, Open(_))) => {
+                fault("the sides of a reader's tensors are numbers; it has one size")
+            }
+            Role::Reader => Ok(()),
+        }
     }
 }
 
@@ -169,44 +309,107 @@ impl ModelStore {
     pub fn open(dir: &Path) -> Result<Self, ManifestError> {
         let path = dir.join("manifest.toml");
         let text = std::fs::read_to_string(&path).map_err(|why| ManifestError::Unreadable { path: path.clone(), why })?;
-        let manifest = toml::from_str(&text).map_err(|e| ManifestError::Syntax { path, why: e.to_string() })?;
+        let fault = |why: String| ManifestError::Syntax { path: path.clone(), why };
+        let manifest: Manifest = toml::from_str(&text).map_err(|e| fault(e.to_string()))?;
+        manifest.model.iter().try_for_each(ModelEntry::check).map_err(fault)?;
         Ok(Self { dir: dir.to_owned(), manifest })
     }
 
-    /// Finds the entry, checks the file's hash, loads it, and holds its tensors to the manifest.
+    /// Finds the detector, checks the file's hash, loads it for one size of input (its default one unless another is
+    /// `wanted`), and holds its tensors to the manifest.
+    ///
+    /// # Errors
+    /// When there is no such entry or size, the file is missing or another one, or the runtime refuses it.
+    pub fn load_detector(
+        &self,
+        runtime: &Runtime,
+        precision: Precision,
+        wanted: Option<InputSize>,
+    ) -> Result<(ModelEntry, InputSize, Network), ManifestError> {
+        let entry = self.find(Role::Detector, precision)?;
+        let size = wanted.or(entry.default_size_px).filter(|size| entry.sizes_px.contains(size)).ok_or_else(|| {
+            let offered: Vec<String> = entry.sizes_px.iter().map(ToString::to_string).collect();
+            ManifestError::NoSuchSize {
+                path: self.path(),
+                model: entry.label(),
+                // Invariant of `check`: the default is among the sizes, so only a wanted one can be missing.
+                wanted: wanted.unwrap_or(entry.sizes_px[0]),
+                offered: offered.join(", "),
+            }
+        })?;
+        // Invariant of `check`: a detector has a stride and it isn't zero.
+        let cells = |side: usize| side / entry.stride.map_or(1, |s| s as usize);
+        let input = entry.input.spec(&[size.height_px, size.width_px]);
+        let output = entry.output.spec(&[cells(size.height_px), cells(size.width_px)]);
+        Ok((entry.clone(), size, Network::load(runtime, &self.verified(entry)?, &input, &output)?))
+    }
+
+    /// Finds the reader, checks the file's hash, loads it, and holds its tensors to the manifest.
     ///
     /// # Errors
     /// When there is no such entry, the file is missing or another one, or the runtime refuses it.
-    pub fn load(&self, runtime: &Runtime, role: Role, precision: Precision) -> Result<(ModelEntry, Network), ManifestError> {
-        let entry = self.verified(role, precision)?;
-        let path = self.dir.join(&entry.file);
-        let spec = |t: &RawTensor| TensorSpec { name: t.name.clone(), shape: t.shape.clone() };
-        let network = Network::load(runtime, &path, &spec(&entry.input), &spec(&entry.output))?;
-        Ok((entry.clone(), network))
+    pub fn load_reader(&self, runtime: &Runtime, precision: Precision) -> Result<(ModelEntry, Network), ManifestError> {
+        let entry = self.find(Role::Reader, precision)?;
+        let (input, output) = (entry.input.spec(&[]), entry.output.spec(&[]));
+        Ok((entry.clone(), Network::load(runtime, &self.verified(entry)?, &input, &output)?))
     }
 
-    /// Finds the entry and checks the file's hash, without the runtime: what `check` can say on any machine.
+    /// The entry of a role and precision.
     ///
     /// # Errors
-    /// When there is no such entry, or the file is missing or another one.
-    pub fn verified(&self, role: Role, precision: Precision) -> Result<&ModelEntry, ManifestError> {
-        let manifest = self.dir.join("manifest.toml");
-        let entry = self.manifest.model.iter().find(|m| m.role == role && m.precision == precision).ok_or_else(|| {
+    /// When there is none.
+    pub fn find(&self, role: Role, precision: Precision) -> Result<&ModelEntry, ManifestError> {
+        self.manifest.model.iter().find(|m| m.role == role && m.precision == precision).ok_or_else(|| {
             let present: Vec<String> =
                 self.manifest.model.iter().map(|m| format!("{} {}", m.role.as_str(), m.precision.as_str())).collect();
             ManifestError::NoSuchModel {
-                path: manifest.clone(),
+                path: self.path(),
                 role: role.as_str(),
                 precision: precision.as_str(),
                 present: present.join(", "),
             }
-        })?;
+        })
+    }
+
+    fn path(&self) -> PathBuf {
+        self.dir.join("manifest.toml")
+    }
+
+    /// The entry's file, once its hash was found to be the manifest's.
+    fn verified(&self, entry: &ModelEntry) -> Result<PathBuf, ManifestError> {
         let path = self.dir.join(&entry.file);
         let bytes = std::fs::read(&path).map_err(|why| ManifestError::Unreadable { path: path.clone(), why })?;
         let found: String = Sha256::digest(&bytes).iter().map(|b| format!("{b:02x}")).collect();
         if !found.eq_ignore_ascii_case(&entry.sha256) {
-            return Err(ManifestError::Hash { path, manifest, found, expected: entry.sha256.clone() });
+            return Err(ManifestError::Hash { path, manifest: self.path(), found, expected: entry.sha256.clone() });
         }
-        Ok(entry)
+        Ok(path)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_input_size_is_two_multiples_of_32() {
+        let size: InputSize = "640x384".parse().expect("a size");
+        assert_eq!((size.width_px(), size.height_px(), size.to_string().as_str()), (640, 384, "640x384"));
+        for (text, word) in
+            [("640x380", "multiples of 32"), ("0x32", "multiples of 32"), ("8192x64", "4096"), ("640", "WIDTHxHEIGHT")]
+        {
+            let error = text.parse::<InputSize>().expect_err(text);
+            assert!(error.contains(word) && error.contains(text), "{error}");
+        }
+    }
+
+    #[test]
+    fn the_shipped_manifest_is_one() {
+        let store = ModelStore::open(&Path::new(env!("CARGO_MANIFEST_DIR")).join("models")).unwrap_or_else(|e| panic!("{e}"));
+        for precision in [Precision::Int8, Precision::Fp32] {
+            let detector = store.find(Role::Detector, precision).expect("a detector");
+            assert!(detector.sizes().len() >= 2 && detector.label().ends_with(precision.as_str()));
+            assert!(store.find(Role::Reader, precision).expect("a reader").sizes().is_empty());
+        }
     }
 }

@@ -15,7 +15,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use self::detector::{Candidate, Detector, DetectorOptions};
-use self::manifest::{ManifestError, ModelStore, Precision, Role};
+use self::manifest::{InputSize, ManifestError, ModelStore, Precision};
 use self::onnx::Runtime;
 use self::patch::{PatchCutter, PlatePatch};
 use self::reader::Reader;
@@ -59,6 +59,8 @@ impl VisionError {
 pub struct VisionOptions {
     /// Which weights.
     pub precision: Precision,
+    /// Size of the detector's input; none takes the manifest's default. Larger finds smaller plates and costs in proportion.
+    pub detector_input: Option<InputSize>,
     /// How candidates are chosen.
     pub detector: DetectorOptions,
     /// A second look (the upright box beside the rectified plate) is taken unless every character of the first is at
@@ -68,7 +70,7 @@ pub struct VisionOptions {
 
 impl Default for VisionOptions {
     fn default() -> Self {
-        Self { precision: Precision::Int8, detector: DetectorOptions::default(), second_look_below: 0.97 }
+        Self { precision: Precision::Int8, detector_input: None, detector: DetectorOptions::default(), second_look_below: 0.97 }
     }
 }
 
@@ -116,11 +118,12 @@ impl Vision {
         opencv::core::set_num_threads(1)
             .map_err(|e| ManifestError::Syntax { path: models.to_owned(), why: format!("OpenCV: {e}") })?;
         let store = ModelStore::open(models)?;
-        let (detector_entry, network) = store.load(runtime, Role::Detector, options.precision)?;
+        let (detector_entry, size, network) = store.load_detector(runtime, options.precision, options.detector_input)?;
         let detector = Detector::new(&detector_entry, network, options.detector)?;
-        let (reader_entry, network) = store.load(runtime, Role::Reader, options.precision)?;
+        let (reader_entry, network) = store.load_reader(runtime, options.precision)?;
         let reader = Reader::new(&reader_entry, network)?;
-        let label = |name: &str| format!("{name}.{}", options.precision.as_str());
+        // The size is part of the detector's name: what it finds depends on it.
+        let detector_name = format!("{}_{size}.{}", detector_entry.name, options.precision.as_str());
         Ok(Self {
             detector,
             reader,
@@ -130,11 +133,11 @@ impl Vision {
             second_look_below: options.second_look_below,
             candidates: Vec::with_capacity(options.detector.max_candidates),
             seen: Vec::with_capacity(options.detector.max_candidates),
-            names: [label(&detector_entry.name), label(&reader_entry.name)],
+            names: [detector_name, reader_entry.label()],
         })
     }
 
-    /// Names of detector and reader, with precision, as they stand in messages.
+    /// Names of detector (with its input size) and reader, with precision, as they stand in messages.
     pub fn model_names(&self) -> &[String; 2] {
         &self.names
     }

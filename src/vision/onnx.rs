@@ -11,7 +11,7 @@ use std::sync::{Mutex, PoisonError};
 use ort::environment::Environment;
 use ort::session::Session;
 use ort::session::builder::GraphOptimizationLevel;
-use ort::value::Tensor;
+use ort::value::{Outlet, Tensor, ValueType};
 
 /// Why the library or a model can't be used. Each one is mended by the installation, not by another try.
 #[derive(Debug, thiserror::Error)]
@@ -83,18 +83,29 @@ impl Runtime {
     }
 }
 
-/// What a model takes or gives: the tensor's name and shape, all sides fixed.
+/// One side of a tensor: its length in this process, and the name it has in a file that leaves the length open.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Side {
+    /// Its length here.
+    pub length: usize,
+    /// Its name in the graph; none where the file itself says the length.
+    pub name: Option<String>,
+}
+
+/// What a model takes or gives: the tensor's name and shape. A side that the file leaves open is settled when the
+/// model is loaded, once for good: the runtime then plans memory and kernels as for a file of that very size.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TensorSpec {
     /// Its name in the graph.
     pub name: String,
-    /// Its shape.
-    pub shape: Vec<usize>,
+    /// Its sides, outermost first.
+    pub sides: Vec<Side>,
 }
 
-impl std::fmt::Display for TensorSpec {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{} {:?}", self.name, self.shape)
+impl TensorSpec {
+    /// The lengths of its sides.
+    pub fn shape(&self) -> Vec<usize> {
+        self.sides.iter().map(|s| s.length).collect()
     }
 }
 
@@ -104,34 +115,56 @@ pub struct Network {
     session: Session,
     input: Tensor<f32>,
     input_name: String,
+    input_shape: Vec<usize>,
     output: Vec<f32>,
+    output_shape: Vec<usize>,
     path: PathBuf,
 }
 
 impl Network {
-    /// Loads the model and holds it to what the manifest says of its input and output.
+    /// Loads the model, gives the sides that the file leaves open the lengths that `input` names, and holds the outcome to
+    /// what the manifest says of its input and output.
     ///
     /// # Errors
     /// [`OnnxError::Model`] when the file can't be parsed, [`OnnxError::Mismatch`] when it is another model.
     pub fn load(runtime: &Runtime, path: &Path, input: &TensorSpec, output: &TensorSpec) -> Result<Self, OnnxError> {
         let fault = |e: &dyn std::fmt::Display| OnnxError::Model { path: path.to_owned(), why: e.to_string() };
-        let session = Session::builder(&runtime.environment)
+        let mut builder = Session::builder(&runtime.environment)
             .and_then(|b| Ok(b.with_intra_threads(1)?))
             .and_then(|b| Ok(b.with_intra_op_spinning(false)?))
             .and_then(|b| Ok(b.with_optimization_level(GraphOptimizationLevel::All)?))
-            .and_then(|mut b| b.commit_from_file(path))
             .map_err(|e| fault(&e))?;
+        for side in &input.sides {
+            if let Some(name) = &side.name {
+                let length = i64::try_from(side.length).map_err(|e| fault(&e))?;
+                builder = builder.with_dimension_override(name, length).map_err(|e| fault(&e))?;
+            }
+        }
+        let session = builder.commit_from_file(path).map_err(|e| fault(&e))?;
         check(path, "input", session.inputs(), input)?;
         check(path, "output", session.outputs(), output)?;
+        let (input_shape, output_shape) = (input.shape(), output.shape());
         let tensor =
-            Tensor::from_array((input.shape.clone(), vec![0.0f32; input.shape.iter().product()])).map_err(|e| fault(&e))?;
+            Tensor::from_array((input_shape.clone(), vec![0.0f32; input_shape.iter().product()])).map_err(|e| fault(&e))?;
         Ok(Self {
             session,
             input: tensor,
             input_name: input.name.clone(),
-            output: Vec::with_capacity(output.shape.iter().product()),
+            input_shape,
+            output: Vec::with_capacity(output_shape.iter().product()),
+            output_shape,
             path: path.to_owned(),
         })
+    }
+
+    /// Shape of the input, outermost first.
+    pub fn input_shape(&self) -> &[usize] {
+        &self.input_shape
+    }
+
+    /// Shape of the output, outermost first.
+    pub fn output_shape(&self) -> &[usize] {
+        &self.output_shape
     }
 
     /// The input's values, row-major, to be filled before [`Self::run`].
@@ -154,16 +187,37 @@ impl Network {
     }
 }
 
-fn check(path: &Path, which: &'static str, found: &[ort::value::Outlet], expected: &TensorSpec) -> Result<(), OnnxError> {
-    let described: Vec<String> = found
-        .iter()
-        .map(|o| {
-            let shape: Vec<i64> = o.dtype().tensor_shape().map(|s| s.iter().copied().collect()).unwrap_or_default();
-            format!("{} {:?}", o.name(), shape)
-        })
-        .collect();
-    if described.len() == 1 && described[0] == expected.to_string() {
+fn check(path: &Path, which: &'static str, found: &[Outlet], expected: &TensorSpec) -> Result<(), OnnxError> {
+    let described: Vec<String> = found.iter().map(describe).collect();
+    // Open sides have their lengths by now, so a side that is still open bears another name than the manifest says.
+    let wanted = format!("{} [{}]", expected.name, list(expected.sides.iter().map(|s| s.length.to_string())));
+    if described.len() == 1 && described[0] == wanted {
         return Ok(());
     }
-    Err(OnnxError::Mismatch { path: path.to_owned(), which, found: described.join(", "), expected: expected.to_string() })
+    let in_manifest = expected.sides.iter().map(|s| match &s.name {
+        Some(name) => format!("{name} ({})", s.length),
+        None => s.length.to_string(),
+    });
+    Err(OnnxError::Mismatch {
+        path: path.to_owned(),
+        which,
+        found: described.join(", "),
+        expected: format!("{} [{}]", expected.name, list(in_manifest)),
+    })
+}
+
+/// A tensor's name and its sides; those that the graph leaves open by their names.
+fn describe(outlet: &Outlet) -> String {
+    let sides = match outlet.dtype() {
+        ValueType::Tensor { shape, dimension_symbols, .. } => list(shape.iter().enumerate().map(|(i, side)| {
+            let symbol = dimension_symbols.get(i).map_or("", String::as_str);
+            if *side < 0 { if symbol.is_empty() { "?" } else { symbol }.to_owned() } else { side.to_string() }
+        })),
+        other => other.to_string(),
+    };
+    format!("{} [{sides}]", outlet.name())
+}
+
+fn list(sides: impl Iterator<Item = String>) -> String {
+    sides.collect::<Vec<_>>().join(", ")
 }

@@ -29,10 +29,10 @@ impl Reader {
     /// When its shapes or its alphabet are not those of a plate reader.
     pub fn new(entry: &ModelEntry, network: Network) -> Result<Self, ManifestError> {
         let wrong = |why: String| ManifestError::Syntax { path: entry.file.clone().into(), why };
-        if entry.input_shape() != [1, 1, PATCH_HEIGHT_PX, PATCH_WIDTH_PX] {
+        if network.input_shape() != [1, 1, PATCH_HEIGHT_PX, PATCH_WIDTH_PX] {
             return Err(wrong(format!("a reader's input is [1, 1, {PATCH_HEIGHT_PX}, {PATCH_WIDTH_PX}]")));
         }
-        if !matches!(entry.output_shape(), [1, _, CLASSES]) {
+        if !matches!(network.output_shape(), [1, _, CLASSES]) {
             return Err(wrong(format!("a reader's output is [1, places, {CLASSES}]")));
         }
         let ours: String = Glyph::all().map(Glyph::as_char).collect();

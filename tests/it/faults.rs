@@ -108,25 +108,34 @@ fn models_that_are_missing_or_not_the_manifests_own_are_78() {
     let read = |models: &Path| program::run(dir.path(), &["read", clip.to_str().unwrap(), "--models", models.to_str().unwrap()]);
     assert_answer(&read(&dir.path().join("nowhere")), 78, &["nowhere/manifest.toml", "--models"]);
 
-    let weights = copy.join("plate_detector_640x384.int8.onnx");
+    let weights = copy.join("plate_detector.int8.onnx");
     let good = std::fs::read(&weights).unwrap();
     std::fs::remove_file(&weights).unwrap();
-    assert_answer(&read(&copy), 78, &["plate_detector_640x384.int8.onnx", "No such file"]);
+    assert_answer(&read(&copy), 78, &["plate_detector.int8.onnx", "No such file"]);
     std::fs::write(&weights, &good[..good.len() - 1]).unwrap();
-    assert_answer(&read(&copy), 78, &["SHA-256", "plate_detector_640x384.int8.onnx", "install it again"]);
+    assert_answer(&read(&copy), 78, &["SHA-256", "plate_detector.int8.onnx", "install it again"]);
     std::fs::write(&weights, &good).unwrap();
 
     let manifest = copy.join("manifest.toml");
     let text = std::fs::read_to_string(&manifest).unwrap();
     for (from, to, words) in [
-        ("[1, 3, 384, 640]", "[1, 3, 384, 512]", ["input", "[1, 3, 384, 640]"]),
-        ("[1, 13, 48, 80]", "[1, 12, 48, 80]", ["output", "[1, 13, 48, 80]"]),
+        ("\"height\", \"width\"", "\"tall\", \"wide\"", ["x [1, 3, height, width]", "x [1, 3, tall (384), wide (640)]"]),
+        ("[1, 3, \"height\", \"width\"]", "[1, 3, 384, 640]", ["plate_detector.int8", "by their names in the file"]),
+        ("[1, 13, \"rows\"", "[1, 12, \"rows\"", ["output", "y [1, 13, 48, 80]"]),
+        ("[1, 1, 64, 160]", "[1, 1, 64, 128]", ["input", "x [1, 1, 64, 160]"]),
+        ("[512, 288]", "[512, 290]", ["512x290", "multiples of 32"]),
+        ("default_size_px = [640, 384]", "default_size_px = [608, 384]", ["plate_detector.int8", "none of `sizes_px`"]),
         ("stride = 8", "stride = true", ["invalid type", "manifest.toml"]),
     ] {
+        assert!(text.contains(from), "{from} is not in the manifest any more");
         std::fs::write(&manifest, text.replace(from, to)).unwrap();
         assert_answer(&read(&copy), 78, &words);
     }
     std::fs::write(&manifest, &text).unwrap();
+    let unmeasured = program::run(dir.path(), &["read", clip.to_str().unwrap(), "--detector-input", "608x384"]);
+    assert_answer(&unmeasured, 78, &["608x384", "512x288, 640x384", "--detector-input"]);
+    let odd = program::run(dir.path(), &["read", clip.to_str().unwrap(), "--detector-input", "600x400"]);
+    assert_answer(&odd, 64, &["600x400", "multiples of 32"]);
     let no_library = program::kerbside(dir.path()).args(["read", "x.jpg", "--onnxruntime", "/nowhere/lib.so"]).output().unwrap();
     assert_answer(&no_library, 78, &["/nowhere/lib.so", "make setup"]);
 }
@@ -202,4 +211,8 @@ fn check_says_all_that_is_wrong_at_once() {
     std::fs::write(&path, text.replace("/models'", "/nowhere'")).unwrap();
     let output = program::run(dir.path(), &["check", "--config", path.to_str().unwrap()]);
     assert_answer(&output, 78, &["3 fault(s)", "hotlist.file", "models.dir", "state_dir"]);
+    let text = std::fs::read_to_string(program::configuration(dir.path(), 1883, "")).unwrap();
+    std::fs::write(&path, text.replace("[models]", "[models]\ndetector_input = '608x384'")).unwrap();
+    let output = program::run(dir.path(), &["check", "--config", path.to_str().unwrap()]);
+    assert_answer(&output, 78, &["models.detector_input: ", "608x384", "512x288, 640x384, 768x448"]);
 }

@@ -3,6 +3,8 @@
 use std::path::Path;
 
 use image::DynamicImage;
+use kerbside::vision::onnx::Runtime;
+use kerbside::vision::{Vision, VisionOptions};
 use serde_json::Value;
 
 use crate::support::{pictures, program};
@@ -99,6 +101,24 @@ fn pipeline_evaluate_counts_what_it_says() {
     let strict = program::run(dir.path(), &[&args[..], &["--least-read-rate", "0.9"]].concat());
     assert_eq!(strict.status.code(), Some(70));
     assert!(program::stderr(&strict).contains("below"), "{}", program::stderr(&strict));
+}
+
+#[test]
+fn one_detector_file_finds_the_plates_at_every_size_that_it_offers() {
+    let dir = tempfile::tempdir().unwrap();
+    pictures::save(dir.path(), "a.png", &DynamicImage::ImageRgb8(pictures::frame(46)));
+    for size in ["512x288", "640x384", "768x448", "960x544", "1280x736"] {
+        let output = program::run(dir.path(), &["read", "a.png", "--json", "--detector-input", size]);
+        assert!(output.status.success(), "{}", program::stderr(&output));
+        let lines = json_lines(&program::stdout(&output));
+        let found = texts(&lines[0]);
+        assert!(found.contains(&"LK24HJV") && found.len() >= 2, "{size}: {found:?}");
+    }
+    // What found it stands in the record, size and all.
+    let (runtime, models) = (Runtime::load(&program::onnxruntime()).unwrap(), program::root().join("models"));
+    let options = VisionOptions { detector_input: "960x544".parse().ok(), ..VisionOptions::default() };
+    let [detector, reader] = Vision::load(&runtime, &models, &options).unwrap().model_names().clone();
+    assert_eq!((detector.as_str(), reader.as_str()), ("plate_detector_960x544.int8", "plate_reader_64x160.int8"));
 }
 
 #[test]
