@@ -16,9 +16,9 @@ const PAPER: Rgb<u8> = Rgb([24, 28, 34]);
 /// Paper of one cell.
 const CELL: Rgb<u8> = Rgb([36, 42, 51]);
 /// Letters.
-const INK: Rgb<u8> = Rgb([236, 240, 245]);
+pub(super) const INK: Rgb<u8> = Rgb([236, 240, 245]);
 /// Quiet letters.
-const FAINT: Rgb<u8> = Rgb([150, 160, 172]);
+pub(super) const FAINT: Rgb<u8> = Rgb([150, 160, 172]);
 
 /// What to draw around a plate.
 #[derive(Clone, Debug)]
@@ -36,6 +36,30 @@ pub(super) fn picture(frame: &Frame) -> RgbImage {
     }
     // Invariant: a frame holds width × height × 3 bytes, and its sides fit u32 (at most MAX_SIDE_PX).
     RgbImage::from_raw(side(frame.width()), side(frame.height()), rgb).expect("a frame's bytes match its size")
+}
+
+/// A part of a frame as a picture in memory, cut at the frame's edges.
+pub(super) fn crop(frame: &Frame, area: Rect<FramePx>) -> RgbImage {
+    let area = area.intersect(frame.bounds());
+    let (x0, y0) = (crate::vision::floor_index(area.x0), crate::vision::floor_index(area.y0));
+    let (width, height) = (crate::vision::floor_index(area.width()), crate::vision::floor_index(area.height()));
+    RgbImage::from_fn(side(width), side(height), |x, y| {
+        let at = ((y0 + y as usize) * frame.width() + x0 + x as usize) * 3;
+        // Invariant: the area lies inside the frame, whose bytes are width × height × 3.
+        let bgr = &frame.bgr()[at..at + 3];
+        Rgb([bgr[2], bgr[1], bgr[0]])
+    })
+}
+
+/// An empty sheet.
+pub(super) fn paper(width: f32, height: f32) -> RgbImage {
+    let whole = |v: f32| side(crate::vision::floor_index(v));
+    RgbImage::from_pixel(whole(width), whole(height), PAPER)
+}
+
+/// A place on a sheet in whole pixels.
+pub(super) fn whole(v: f32) -> i64 {
+    i64::try_from(crate::vision::floor_index(v)).unwrap_or(i64::MAX)
 }
 
 /// The frame with every label's outline and text.
@@ -125,7 +149,7 @@ fn fill(picture: &mut RgbImage, area: Rect<FramePx>, colour: Rgb<u8>) {
 }
 
 /// A closed outline, `thick` pixels.
-fn outline(picture: &mut RgbImage, quad: Quad<FramePx>, colour: Rgb<u8>, thick: f32) {
+pub(super) fn outline(picture: &mut RgbImage, quad: Quad<FramePx>, colour: Rgb<u8>, thick: f32) {
     for i in 0..4 {
         let (a, b) = (quad.corners[i], quad.corners[(i + 1) % 4]);
         let steps = (a.distance(b) * 2.0).ceil().clamp(1.0, 20_000.0);
@@ -151,7 +175,7 @@ fn text_width(content: &str, size: f32) -> f32 {
 }
 
 /// The text, or as much of it as fits `room` pixels with an ellipsis.
-fn shortened(content: &str, size: f32, room: f32) -> String {
+pub(super) fn shortened(content: &str, size: f32, room: f32) -> String {
     if text_width(content, size) <= room {
         return content.to_owned();
     }
@@ -163,7 +187,7 @@ fn shortened(content: &str, size: f32, room: f32) -> String {
 }
 
 /// Draws one line of text with its top left corner at (`x`, `y`).
-fn text(picture: &mut RgbImage, x: f32, y: f32, size: f32, colour: Rgb<u8>, content: &str) {
+pub(super) fn text(picture: &mut RgbImage, x: f32, y: f32, size: f32, colour: Rgb<u8>, content: &str) {
     let font = font();
     let scaled = font.as_scaled(PxScale::from(size));
     let mut pen = x;

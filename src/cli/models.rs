@@ -42,6 +42,9 @@ pub(super) struct ModelArgs {
     /// Smallest detector score that makes a candidate
     #[arg(long, value_name = "SCORE", default_value_t = VisionOptions::default().detector.min_score, value_parser = share)]
     pub(super) min_score: f32,
+    /// Most candidates a frame; the best are kept
+    #[arg(long, value_name = "COUNT", default_value_t = VisionOptions::default().detector.max_candidates, value_parser = candidates)]
+    pub(super) max_candidates: usize,
 }
 
 impl ModelArgs {
@@ -69,6 +72,7 @@ impl ModelArgs {
         };
         let mut options = VisionOptions { precision, detector_input: self.detector_input, ..VisionOptions::default() };
         options.detector.min_score = self.min_score;
+        options.detector.max_candidates = self.max_candidates;
         options
     }
 
@@ -103,6 +107,11 @@ fn first_that_exists(given: Option<&Path>, here: &[&str], beside: &str, installe
 pub(super) fn share(text: &str) -> Result<f32, String> {
     let value: f32 = text.parse().map_err(|_| format!("{text:?} is not a number"))?;
     if (0.0..=1.0).contains(&value) { Ok(value) } else { Err(format!("{value} is not between 0 and 1")) }
+}
+
+/// A number of candidates, as the configuration allows it.
+fn candidates(text: &str) -> Result<usize, String> {
+    text.parse().ok().filter(|n| (1..=64).contains(n)).ok_or_else(|| format!("{text:?} is not a number from 1 to 64"))
 }
 
 /// A finding with a path in front, for files that are wrong.

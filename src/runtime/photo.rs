@@ -78,6 +78,30 @@ impl PhotoReader {
         Ok((frame, plates, times))
     }
 
+    /// Decodes a picture and finds the plates in it, without reading them.
+    ///
+    /// # Errors
+    /// When the file is no picture, or the detector fails on it.
+    pub fn find(&mut self, path: &Path) -> Result<(Frame, Vec<Candidate>, PhotoTimes), PhotoError> {
+        let start = thread_cpu_time();
+        let frame = self.load(path)?;
+        let decoded = thread_cpu_time();
+        let candidates = self.vision.find(&frame, frame.bounds())?.to_vec();
+        let end = thread_cpu_time();
+        let times = PhotoTimes {
+            decode: decoded.saturating_sub(start),
+            detect: end.saturating_sub(decoded),
+            read: Duration::ZERO,
+            total: end.saturating_sub(start),
+        };
+        Ok((frame, candidates, times))
+    }
+
+    /// At which scale the detector looks at a picture of this size: input pixels a picture pixel.
+    pub fn detector_scale(&self, size: Rect<FramePx>) -> f32 {
+        self.vision.detector_scale(size)
+    }
+
     /// Reads every plate of a frame that is already in memory. `decode` and `total` of the times stay zero.
     ///
     /// # Errors

@@ -110,6 +110,16 @@ impl Detector {
         Ok(&self.found)
     }
 
+    /// At which scale a region is looked at: input pixels a frame pixel.
+    pub fn scale(&self, region: Rect<FramePx>) -> f32 {
+        self.letterbox(region).scale
+    }
+
+    #[allow(clippy::cast_precision_loss)] // sides are at most InputSize's, exact in f32
+    fn letterbox(&self, region: Rect<FramePx>) -> Letterbox {
+        Letterbox::fit(region, self.width as f32, self.height as f32)
+    }
+
     /// Scales the region onto the canvas.
     fn place(&mut self, frame: &Frame, region: Rect<FramePx>) -> Result<Letterbox, VisionError> {
         let region = region.intersect(frame.bounds());
@@ -120,8 +130,7 @@ impl Detector {
         }
         #[allow(clippy::cast_precision_loss)] // sides are at most MAX_SIDE_PX, exact in f32
         let snapped = Rect::new(x0 as f32, y0 as f32, x1 as f32, y1 as f32);
-        #[allow(clippy::cast_precision_loss)]
-        let letterbox = Letterbox::fit(snapped, self.width as f32, self.height as f32);
+        let letterbox = self.letterbox(snapped);
         if self.placed != Some(letterbox) {
             self.canvas.fill(PADDING_GREY);
             self.placed = Some(letterbox);

@@ -161,6 +161,19 @@ impl Vision {
         Ok((&self.seen, times))
     }
 
+    /// Finds the plates in `region` of a frame without reading them.
+    ///
+    /// # Errors
+    /// When the detector fails on this frame.
+    pub fn find(&mut self, frame: &Frame, region: Rect<FramePx>) -> Result<&[Candidate], VisionError> {
+        self.detector.detect(frame, region)
+    }
+
+    /// At which scale the detector looks at a region of this size: input pixels a frame pixel.
+    pub fn detector_scale(&self, region: Rect<FramePx>) -> f32 {
+        self.detector.scale(region)
+    }
+
     /// Reads the plate in a box that somebody else found (labelled crops).
     ///
     /// # Errors

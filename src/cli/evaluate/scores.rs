@@ -1,0 +1,76 @@
+//! Every candidate with its score and whether it was right, as a CSV: what precision-recall curves and reliability diagrams
+//! are drawn from. Labels that no candidate found have rows of their own, so that recall can be counted from the file alone.
+
+use std::fs::File;
+use std::path::Path;
+
+use anyhow::Context;
+
+use super::matching::Verdict;
+use crate::cli::read::rounded;
+use crate::geometry::{FramePx, Rect};
+
+const HEADER: [&str; 12] =
+    ["row", "file", "score", "iou", "matched", "adjudicated", "width_px", "label_width_px", "x1", "y1", "x2", "y2"];
+
+/// The file under way.
+#[derive(Debug)]
+pub(super) struct ScoreFile {
+    writer: csv::Writer<File>,
+}
+
+impl ScoreFile {
+    /// Begins the file, over an older one.
+    pub(super) fn create(path: &Path) -> anyhow::Result<Self> {
+        let mut writer = csv::Writer::from_path(path)
+            .with_context(|| format!("{}: can't be written; choose another --scores file", path.display()))?;
+        writer.write_record(HEADER)?;
+        Ok(Self { writer })
+    }
+
+    /// Adds a picture's rows.
+    pub(super) fn add(&mut self, file: &str, verdict: &Verdict) -> anyhow::Result<()> {
+        for judged in &verdict.candidates {
+            let label = judged.label.map(|l| verdict.labels[l].bounds);
+            self.row(
+                ["candidate", file, &number(judged.candidate.score, 6)],
+                judged.best_iou,
+                label.is_some(),
+                judged.adjudicated.as_str(),
+                (judged.candidate.bounds, label),
+            )?;
+        }
+        for label in verdict.labels.iter().filter(|l| l.found_by.is_none()) {
+            let adjudicated = if label.adjudicated.is_some() { "found" } else { "missed" };
+            self.row(["label", file, ""], label.best_iou, false, adjudicated, (label.bounds, Some(label.bounds)))?;
+        }
+        Ok(())
+    }
+
+    /// Ends the file.
+    pub(super) fn finish(mut self) -> std::io::Result<()> {
+        self.writer.flush()
+    }
+
+    fn row(
+        &mut self,
+        [row, file, score]: [&str; 3],
+        iou: f32,
+        matched: bool,
+        adjudicated: &str,
+        (bounds, label): (Rect<FramePx>, Option<Rect<FramePx>>),
+    ) -> Result<(), csv::Error> {
+        let px = |v: f32| number(v, 1);
+        let label_width = label.map(|l| px(l.width())).unwrap_or_default();
+        let sides = [bounds.x0, bounds.y0, bounds.x1, bounds.y1].map(px);
+        let cells = [row, file, score, &number(iou, 4), if matched { "1" } else { "0" }, adjudicated];
+        let (width, cells) = (px(bounds.width()), cells.into_iter());
+        self.writer.write_record(
+            cells.chain([width.as_str(), label_width.as_str()]).chain(sides.iter().map(String::as_str)).map(str::as_bytes),
+        )
+    }
+}
+
+fn number(value: f32, decimals: i32) -> String {
+    rounded(f64::from(value), decimals).to_string()
+}
