@@ -425,38 +425,53 @@ class Sensor:
         return np.clip(seen + grain * (1.8 if night else 1.4), 0, 255).astype(np.uint8)
 
 
+def draw_frame(camera, background, passages, time_s, exposure_ms):
+    """One picture of the street: float BGR, and the plates in it, far ones first.
+
+    Each plate comes as (passage, corners (4, 2) px, whether all of it is in view).
+    """
+    frame = background.copy()
+    size = np.array([camera.width_px, camera.height_px])
+    present = [passage for passage in passages if passage.position_y(time_s) < 110]
+    present.sort(key=lambda passage: -passage.position_y(time_s))
+    for passage in present:
+        draw_ground_light(frame, camera, passage, time_s)
+    seen = []
+    for passage in present:
+        layer = VehicleLayer(camera, passage, time_s)
+        if not layer.visible:
+            continue
+        quad, depth = camera.project(passage.plate_corners(time_s))
+        later, _ = camera.project(passage.plate_corners(time_s + exposure_ms / 1000))
+        if depth.min() > 2:
+            layer.blur((later - quad).mean(axis=0))
+        layer.paste(frame)
+        draw_lamps(frame, camera, passage, time_s)
+        seen = [(other, corners, whole and not any(map(layer.covers, corners))) for other, corners, whole in seen]
+        if depth.min() > 2:
+            seen.append((passage, quad, bool((quad >= 0).all() and (quad < size).all())))
+    return frame, seen
+
+
+def plate_width_px(quad):
+    """Width of a plate in the picture, between the middles of its short sides."""
+    return float(np.linalg.norm((quad[1] + quad[2] - quad[0] - quad[3]) / 2))
+
+
 def render_clip(args, passages, camera, street, sink, corners_writer):
     """Draw all frames into `sink` (raw BGR) and note where each plate was seen."""
     world = scenery.build(camera, street, args.seed)
     backgrounds = {DAY: scenery.light_day(world), NIGHT: scenery.light_night(world, ir_strength)}
     sensor = Sensor(camera, args.seed)
     frame_count = round(args.seconds * args.fps)
-    size = np.array([camera.width_px, camera.height_px])
     for frame_index in range(frame_count):
         time_s = frame_index / args.fps
         scene = DAY if frame_index < frame_count / 2 else NIGHT
-        frame = backgrounds[scene].copy()
-        present = [passage for passage in passages if passage.scene == scene and passage.position_y(time_s) < 110]
-        present.sort(key=lambda passage: -passage.position_y(time_s))
-        for passage in present:
-            draw_ground_light(frame, camera, passage, time_s)
-        seen = []
-        for passage in present:
-            layer = VehicleLayer(camera, passage, time_s)
-            if not layer.visible:
-                continue
-            quad, depth = camera.project(passage.plate_corners(time_s))
-            later, _ = camera.project(passage.plate_corners(time_s + args.exposure_ms / 1000))
-            if depth.min() > 2:
-                layer.blur((later - quad).mean(axis=0))
-            layer.paste(frame)
-            draw_lamps(frame, camera, passage, time_s)
-            seen = [(other, corners) for other, corners in seen if not any(map(layer.covers, corners))]
-            if depth.min() > 2 and (quad >= 0).all() and (quad < size).all():
-                seen.append((passage, quad))
-        for passage, quad in seen:
-            width = float(np.linalg.norm((quad[1] + quad[2] - quad[0] - quad[3]) / 2))
-            if width < LEAST_PLATE_PX:
+        passing = [passage for passage in passages if passage.scene == scene]
+        frame, seen = draw_frame(camera, backgrounds[scene], passing, time_s, args.exposure_ms)
+        for passage, quad, whole in seen:
+            width = plate_width_px(quad)
+            if not whole or width < LEAST_PLATE_PX:
                 continue
             passage.frames.append(frame_index)
             passage.widths_px.append(width)
