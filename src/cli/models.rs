@@ -13,6 +13,7 @@ use crate::config::{DEFAULT_MODELS_DIR, DEFAULT_ONNXRUNTIME};
 use crate::runtime::photo::PhotoReader;
 use crate::vision::manifest::{InputSize, Precision};
 use crate::vision::onnx::Runtime;
+use crate::vision::tiles::Tiles;
 use crate::vision::{Vision, VisionOptions};
 
 /// Which weights.
@@ -39,6 +40,13 @@ pub(super) struct ModelArgs {
     /// Width and height of the detector's input, pixels; larger finds smaller plates [default: the manifest's]
     #[arg(long, value_name = "WxH")]
     pub(super) detector_input: Option<InputSize>,
+    /// Cut the picture into columns x rows of tiles, at most 4x4, each with a detector run of its own: finds smaller plates. 2x2
+    /// magnifies by 1.75; tiles of another shape than the input's magnify less
+    #[arg(long, value_name = "CxR", default_value_t = VisionOptions::default().detector.tiles)]
+    pub(super) tiles: Tiles,
+    /// With --tiles, leave out the further look at the whole picture, which finds plates wider than a quarter of a tile
+    #[arg(long)]
+    pub(super) tiles_only: bool,
     /// Smallest detector score that makes a candidate
     #[arg(long, value_name = "SCORE", default_value_t = VisionOptions::default().detector.min_score, value_parser = share)]
     pub(super) min_score: f32,
@@ -71,6 +79,8 @@ impl ModelArgs {
             PrecisionArg::Fp32 => Precision::Fp32,
         };
         let mut options = VisionOptions { precision, detector_input: self.detector_input, ..VisionOptions::default() };
+        options.detector.tiles = self.tiles;
+        options.detector.whole_too = !self.tiles_only;
         options.detector.min_score = self.min_score;
         options.detector.max_candidates = self.max_candidates;
         options

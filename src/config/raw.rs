@@ -58,6 +58,8 @@ pub(super) struct RawModels {
 pub(super) struct RawVision {
     pub(super) min_score: f64,
     pub(super) max_candidates: i64,
+    pub(super) tiles: String,
+    pub(super) tiles_and_whole: bool,
     pub(super) second_look_below: f64,
 }
 
@@ -180,7 +182,7 @@ impl Default for RawModels {
 }
 impl Default for RawVision {
     fn default() -> Self {
-        Self { min_score: 0.3, max_candidates: 12, second_look_below: 0.97 }
+        Self { min_score: 0.3, max_candidates: 12, tiles: "1x1".into(), tiles_and_whole: true, second_look_below: 0.97 }
     }
 }
 impl Default for RawPassage {

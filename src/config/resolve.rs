@@ -188,6 +188,8 @@ pub(super) fn resolve(raw: &RawConfig, base: &Path) -> Result<Settings, Vec<Faul
         ..VisionOptions::default()
     };
     vision.detector.min_score = c.share("vision.min_score", raw.vision.min_score);
+    vision.detector.tiles = c.parsed("vision.tiles", &raw.vision.tiles).unwrap_or(vision.detector.tiles);
+    vision.detector.whole_too = raw.vision.tiles_and_whole;
     vision.detector.max_candidates = c.integer("vision.max_candidates", raw.vision.max_candidates, 1, 64);
 
     let mut core = CoreOptions::default();

@@ -51,10 +51,18 @@ fn defaults_are_those_of_the_rooms_so_replay_and_run_agree() {
 
 #[test]
 fn all_faults_are_told_at_once_with_their_keys() {
-    let text = "[mqtt]\nport = 70000\nhost = \"\"\n[vision]\nmin_score = 1.5\n[models]\nprecision = \"int4\"\ndetector_input = \"640x380\"\n[hotlist]\nfile = \"nowhere.csv\"";
+    let text = "[mqtt]\nport = 70000\nhost = \"\"\n[vision]\nmin_score = 1.5\ntiles = \"5x1\"\n[models]\nprecision = \"int4\"\ndetector_input = \"640x380\"\n[hotlist]\nfile = \"nowhere.csv\"";
     let Err(ConfigError::Faults { faults, .. }) = load_text(text) else { panic!("accepted") };
     let keys: Vec<&str> = faults.iter().map(|f| f.key.as_str()).collect();
-    for key in ["mqtt.port", "mqtt.host", "vision.min_score", "models.precision", "models.detector_input", "hotlist.file"] {
+    for key in [
+        "mqtt.port",
+        "mqtt.host",
+        "vision.min_score",
+        "vision.tiles",
+        "models.precision",
+        "models.detector_input",
+        "hotlist.file",
+    ] {
         assert!(keys.contains(&key), "{key} is missing from {keys:?}");
     }
     assert!(faults.iter().any(|f| f.what.contains("is none of \"int8\", \"fp32\"")));

@@ -3,7 +3,8 @@
 //! The network sees the frame (or a region of it) letterboxed on grey. It answers on a grid, one cell a stride:
 //! a score (logit), the distances to the box's four sides (logarithm of strides) and the offsets of the plate's four
 //! corners (in units of [`CORNER_UNIT_PX`]). Peaks of the score become candidates; of those that overlap, the best stays.
-//! Runs on the reader thread; all buffers are kept.
+//! A region may be looked at in tiles (`tiles`), each one run of the network, and once more as a whole. Runs on the reader
+//! thread; all buffers are kept.
 
 use opencv::core::{Mat, MatTraitConstManual, Rect as CvRect, Size, Vec3b};
 use opencv::imgproc;
@@ -11,6 +12,8 @@ use opencv::prelude::MatTrait;
 
 use super::manifest::{ManifestError, ModelEntry};
 use super::onnx::Network;
+use super::overlap::{Found, settle};
+use super::tiles::{Look, Tiles};
 use super::{Stage, VisionError, floor_index};
 use crate::frame::Frame;
 use crate::geometry::{FramePx, Letterbox, ModelPx, Point, Quad, Rect};
@@ -22,6 +25,9 @@ const PADDING_GREY: u8 = 114;
 /// The network's maps: score, left, top, right, bottom, four corners x and y.
 const MAPS: usize = 13;
 
+/// Peaks that a frame gives before the overlapping ones go; more of them make the buffer grow, once.
+const FOUND_CAPACITY: usize = 256;
+
 /// How candidates are chosen.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct DetectorOptions {
@@ -31,11 +37,16 @@ pub struct DetectorOptions {
     pub max_overlap: f32,
     /// Most candidates a frame; the best are kept.
     pub max_candidates: usize,
+    /// Into how many tiles a region is cut; each is one run of the network.
+    pub tiles: Tiles,
+    /// Whether a region that is cut into tiles is looked at as a whole too: finds the plates that are larger than what tiles
+    /// have in common, for one run more.
+    pub whole_too: bool,
 }
 
 impl Default for DetectorOptions {
     fn default() -> Self {
-        Self { min_score: 0.3, max_overlap: 0.45, max_candidates: 12 }
+        Self { min_score: 0.3, max_overlap: 0.45, max_candidates: 12, tiles: Tiles::ONE, whole_too: true }
     }
 }
 
@@ -59,8 +70,9 @@ pub struct Detector {
     height: usize,
     stride: usize,
     canvas: Vec<u8>,
-    placed: Option<Letterbox>,
-    found: Vec<Candidate>,
+    placed: Option<CvRect>,
+    found: Vec<Found>,
+    kept: Vec<Candidate>,
 }
 
 impl Detector {
@@ -85,7 +97,8 @@ impl Detector {
             stride,
             canvas: vec![PADDING_GREY; width * height * 3],
             placed: None,
-            found: Vec::with_capacity(options.max_candidates),
+            found: Vec::with_capacity(FOUND_CAPACITY),
+            kept: Vec::with_capacity(options.max_candidates),
         })
     }
 
@@ -94,7 +107,22 @@ impl Detector {
     /// # Errors
     /// When OpenCV or the runtime fails on this frame.
     pub fn detect(&mut self, frame: &Frame, region: Rect<FramePx>) -> Result<&[Candidate], VisionError> {
-        let letterbox = self.place(frame, region)?;
+        let region = region.intersect(frame.bounds());
+        let tiles = self.options.tiles;
+        self.found.clear();
+        for index in 0..tiles.count() {
+            self.look(frame, tiles.look(index, region))?;
+        }
+        if tiles != Tiles::ONE && self.options.whole_too {
+            self.look(frame, tiles.whole(region))?;
+        }
+        settle(&mut self.found, &self.options, &mut self.kept);
+        Ok(&self.kept)
+    }
+
+    /// Runs the network once and adds what it finds.
+    fn look(&mut self, frame: &Frame, look: Look) -> Result<(), VisionError> {
+        let letterbox = self.place(frame, look.area)?;
         let (plane, input) = (self.width * self.height, self.network.input_mut());
         let (blue, rest) = input.split_at_mut(plane);
         let (green, red) = rest.split_at_mut(plane);
@@ -105,14 +133,13 @@ impl Detector {
         }
         let maps = self.network.run().map_err(|e| VisionError::new(Stage::Detect, &e))?;
         let grid = Grid { maps, columns: self.width / self.stride, rows: self.height / self.stride, stride: self.stride };
-        self.found.clear();
-        grid.candidates(&letterbox, frame.bounds(), &self.options, &mut self.found);
-        Ok(&self.found)
+        grid.candidates(&letterbox, &look, frame.bounds(), self.options.min_score, &mut self.found);
+        Ok(())
     }
 
-    /// At which scale a region is looked at: input pixels a frame pixel.
+    /// At which scale a region is looked at, in tiles where there are some: input pixels a frame pixel.
     pub fn scale(&self, region: Rect<FramePx>) -> f32 {
-        self.letterbox(region).scale
+        self.letterbox(self.options.tiles.look(0, region).area).scale
     }
 
     #[allow(clippy::cast_precision_loss)] // sides are at most InputSize's, exact in f32
@@ -122,7 +149,6 @@ impl Detector {
 
     /// Scales the region onto the canvas.
     fn place(&mut self, frame: &Frame, region: Rect<FramePx>) -> Result<Letterbox, VisionError> {
-        let region = region.intersect(frame.bounds());
         let (x0, y0) = (floor_index(region.x0), floor_index(region.y0));
         let (x1, y1) = (floor_index(region.x1.ceil()).min(frame.width()), floor_index(region.y1.ceil()).min(frame.height()));
         if x1 <= x0 || y1 <= y0 {
@@ -131,19 +157,19 @@ impl Detector {
         #[allow(clippy::cast_precision_loss)] // sides are at most MAX_SIDE_PX, exact in f32
         let snapped = Rect::new(x0 as f32, y0 as f32, x1 as f32, y1 as f32);
         let letterbox = self.letterbox(snapped);
-        if self.placed != Some(letterbox) {
-            self.canvas.fill(PADDING_GREY);
-            self.placed = Some(letterbox);
-        }
         let scaled = |side: f32| floor_index((side * letterbox.scale).round()).max(1);
         let (w, h) = (scaled(snapped.width()).min(self.width), scaled(snapped.height()).min(self.height));
         let cv = |e: opencv::Error| VisionError::new(Stage::Detect, &e);
         let int = |n: usize| i32::try_from(n).map_err(|e| VisionError::new(Stage::Detect, &e));
         let whole = Mat::new_rows_cols_with_bytes::<Vec3b>(int(frame.height())?, int(frame.width())?, frame.bgr()).map_err(cv)?;
         let source = Mat::roi(&whole, CvRect::new(int(x0)?, int(y0)?, int(x1 - x0)?, int(y1 - y0)?)).map_err(cv)?;
+        let into = CvRect::new(int(floor_index(letterbox.left))?, int(floor_index(letterbox.top))?, int(w)?, int(h)?);
+        if self.placed != Some(into) {
+            self.canvas.fill(PADDING_GREY);
+            self.placed = Some(into);
+        }
         let mut canvas =
             Mat::new_rows_cols_with_bytes_mut::<Vec3b>(int(self.height)?, int(self.width)?, &mut self.canvas).map_err(cv)?;
-        let into = CvRect::new(int(floor_index(letterbox.left))?, int(floor_index(letterbox.top))?, int(w)?, int(h)?);
         let mut target = Mat::roi_mut(&mut canvas, into).map_err(cv)?;
         // Area averaging when shrinking: it keeps the strokes of small plates, and training did the same.
         let how = if letterbox.scale < 1.0 { imgproc::INTER_AREA } else { imgproc::INTER_LINEAR };
@@ -168,18 +194,23 @@ impl Grid<'_> {
         self.maps[(map * self.rows + row) * self.columns + column]
     }
 
-    fn candidates(&self, letterbox: &Letterbox, frame: Rect<FramePx>, options: &DetectorOptions, found: &mut Vec<Candidate>) {
-        let least = (options.min_score / (1.0 - options.min_score)).ln();
+    fn candidates(&self, letterbox: &Letterbox, look: &Look, frame: Rect<FramePx>, min_score: f32, found: &mut Vec<Found>) {
+        let least = (min_score / (1.0 - min_score)).ln();
+        let reach = look.reach(frame);
+        // One cell: the network says no more exactly where a plate ends. Too generous does no harm, as a neighbour sees what
+        // merely comes close to a cut.
+        #[allow(clippy::cast_precision_loss)] // strides are small
+        let near_px = self.stride as f32 / letterbox.scale;
         for row in 0..self.rows {
             for column in 0..self.columns {
                 let logit = self.at(0, row, column);
                 if logit > least && self.is_peak(row, column, logit) {
-                    found.push(self.candidate(row, column, logit, letterbox, frame));
+                    let candidate = self.candidate(row, column, logit, letterbox, reach);
+                    let view = look.view(candidate.bounds, near_px);
+                    found.push(Found { candidate, view });
                 }
             }
         }
-        found.sort_by(|a, b| b.score.total_cmp(&a.score));
-        suppress(found, options);
     }
 
     fn is_peak(&self, row: usize, column: usize, logit: f32) -> bool {
@@ -189,7 +220,7 @@ impl Grid<'_> {
     }
 
     #[allow(clippy::cast_precision_loss)] // grid cells and strides are small
-    fn candidate(&self, row: usize, column: usize, logit: f32, letterbox: &Letterbox, frame: Rect<FramePx>) -> Candidate {
+    fn candidate(&self, row: usize, column: usize, logit: f32, letterbox: &Letterbox, reach: Rect<FramePx>) -> Candidate {
         let stride = self.stride as f32;
         let (cx, cy) = ((column as f32 + 0.5) * stride, (row as f32 + 0.5) * stride);
         // The clamp is the one used in training: beyond it the loss saw no difference.
@@ -204,66 +235,71 @@ impl Grid<'_> {
         let corners = Quad::new([corner(0), corner(1), corner(2), corner(3)]);
         // Corners that cross or fold are no plate's: the box is the better guess then.
         let corners = if corners.is_convex() { corners } else { bounds.into() };
-        Candidate { bounds: bounds.intersect(frame), corners, score: 1.0 / (1.0 + (-logit).exp()) }
+        Candidate { bounds: bounds.intersect(reach), corners, score: 1.0 / (1.0 + (-logit).exp()) }
     }
-}
-
-/// Of candidates that overlap, or lie one inside the other, keeps the best. `found` is sorted, best first.
-fn suppress(found: &mut Vec<Candidate>, options: &DetectorOptions) {
-    let mut kept = 0;
-    for i in 0..found.len() {
-        let it = found[i];
-        let hidden = found[..kept].iter().any(|better| {
-            let shared = better.bounds.intersect(it.bounds).area();
-            better.bounds.iou(it.bounds) > options.max_overlap
-                || shared > 0.8 * better.bounds.area().min(it.bounds.area()).max(f32::MIN_POSITIVE)
-        });
-        if !hidden && kept < options.max_candidates {
-            found[kept] = it;
-            kept += 1;
-        }
-    }
-    found.truncate(kept);
 }
 
 #[cfg(test)]
 mod tests {
+    use super::super::overlap::View;
     use super::*;
 
-    fn candidate(x: f32, score: f32) -> Candidate {
-        let bounds = Rect::new(x, 0.0, x + 100.0, 20.0);
-        Candidate { bounds, corners: bounds.into(), score }
+    /// Maps of 80 x 48 cells that see one plate, its middle in this cell, 80 x 16 input pixels.
+    fn maps(row: usize, column: usize) -> Vec<f32> {
+        let (columns, rows) = (80, 48);
+        let mut maps = vec![-9.0f32; MAPS * rows * columns];
+        let mut set = |map: usize, row: usize, column: usize, v: f32| maps[(map * rows + row) * columns + column] = v;
+        set(0, row, column, 2.0);
+        set(0, row, column + 1, 1.0); // a neighbour that is no peak
+        for (map, v) in [(1, 40.0f32), (2, 8.0), (3, 40.0), (4, 8.0)] {
+            set(map, row, column, (v / 8.0).ln());
+        }
+        for (i, (x, y)) in [(-40.0, -8.0), (40.0, -8.0), (40.0, 8.0), (-40.0, 8.0)].into_iter().enumerate() {
+            set(5 + 2 * i, row, column, x / CORNER_UNIT_PX);
+            set(6 + 2 * i, row, column, y / CORNER_UNIT_PX);
+        }
+        maps
     }
 
-    #[test]
-    fn the_better_of_two_overlapping_candidates_stays() {
-        let mut found = vec![candidate(0.0, 0.9), candidate(10.0, 0.8), candidate(300.0, 0.7)];
-        suppress(&mut found, &DetectorOptions::default());
-        assert_eq!(found.iter().map(|c| c.score).collect::<Vec<_>>(), [0.9, 0.7]);
+    /// What a look at a part of a 1280 x 768 frame makes of such maps.
+    fn found(maps: &[f32], look: &Look) -> Vec<Found> {
+        let grid = Grid { maps, columns: 80, rows: 48, stride: 8 };
+        let mut found = Vec::new();
+        grid.candidates(&Letterbox::fit(look.area, 640.0, 384.0), look, Rect::new(0.0, 0.0, 1280.0, 768.0), 0.3, &mut found);
+        found
     }
 
     #[test]
     fn a_peak_of_the_grid_becomes_a_candidate_in_frame_pixels() {
-        let (columns, rows, stride) = (80, 48, 8);
-        let mut maps = vec![-9.0f32; MAPS * rows * columns];
-        let mut set = |map: usize, row: usize, column: usize, v: f32| maps[(map * rows + row) * columns + column] = v;
-        set(0, 24, 40, 2.0);
-        set(0, 24, 41, 1.0); // a neighbour that is no peak
-        for (map, v) in [(1, 40.0f32), (2, 8.0), (3, 40.0), (4, 8.0)] {
-            set(map, 24, 40, (v / 8.0).ln());
-        }
-        for (i, (x, y)) in [(-40.0, -8.0), (40.0, -8.0), (40.0, 8.0), (-40.0, 8.0)].into_iter().enumerate() {
-            set(5 + 2 * i, 24, 40, x / CORNER_UNIT_PX);
-            set(6 + 2 * i, 24, 40, y / CORNER_UNIT_PX);
-        }
-        let frame = Rect::new(0.0, 0.0, 1280.0, 768.0);
-        let grid = Grid { maps: &maps, columns, rows, stride };
-        let mut found = Vec::new();
-        grid.candidates(&Letterbox::fit(frame, 640.0, 384.0), frame, &DetectorOptions::default(), &mut found);
+        let found = found(&maps(24, 40), &Tiles::ONE.look(0, Rect::new(0.0, 0.0, 1280.0, 768.0)));
         assert_eq!(found.len(), 1);
-        let it = found[0];
-        assert!((it.score - 0.8808).abs() < 1e-3);
+        let it = found[0].candidate;
+        assert!((it.score - 0.8808).abs() < 1e-3 && found[0].view == View::Close);
         assert!(it.bounds.iou(Rect::new(568.0, 376.0, 728.0, 408.0)) > 0.999, "{:?}", it.bounds);
         assert!(it.corners.bounds().iou(it.bounds) > 0.999);
+    }
+
+    #[test]
+    fn a_plate_across_tiles_is_found_once_and_whole() {
+        // Two tiles of 731 x 480 pixels, 183 of them in common: the first sees the left part of a plate that goes on behind its
+        // cut, surely; the second all of it.
+        let frame = Rect::new(0.0, 0.0, 1280.0, 480.0);
+        let tiles = Tiles::new(2, 1).expect("allowed");
+        let (left, right) = (tiles.look(0, frame), tiles.look(1, frame));
+        let mut all = found(&maps(24, 74), &left);
+        assert!(
+            all[0].view == View::Piece && all[0].candidate.bounds.x1 <= left.area.x1,
+            "nothing is known behind a cut: {all:?}"
+        );
+        let plate = all[0].candidate.corners.bounds();
+        assert!(plate.x1 > left.area.x1 + 20.0 && plate.x0 > right.area.x0, "{plate:?}");
+        let there = Letterbox::fit(right.area, 640.0, 384.0).model_from_frame(plate.centre());
+        all.extend(found(&maps(24, floor_index(there.x / 8.0)), &right));
+        assert_eq!((all.len(), all[1].view), (2, View::Close));
+        all[1].candidate.score = 0.4;
+        let mut kept = Vec::new();
+        settle(&mut all, &DetectorOptions::default(), &mut kept);
+        assert_eq!(kept.len(), 1);
+        assert!(kept[0].bounds.iou(plate) > 0.8 && kept[0].bounds.x1 > left.area.x1, "{kept:?} is not {plate:?}");
     }
 }

@@ -7,8 +7,10 @@ pub mod detector;
 pub mod evidence;
 pub mod manifest;
 pub mod onnx;
+mod overlap;
 pub mod patch;
 pub mod reader;
+pub mod tiles;
 
 use std::fmt;
 use std::path::Path;

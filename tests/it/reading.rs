@@ -173,6 +173,54 @@ fn one_detector_file_finds_the_plates_at_every_size_that_it_offers() {
     assert_eq!((detector.as_str(), reader.as_str()), ("plate_detector_960x544.int8", "plate_reader_64x160.int8"));
 }
 
+/// A full-HD frame with the bundled clip's frame 46 in it at a fraction of its size, so that its plates are small.
+fn small_on_full_hd(fraction: u32) -> image::RgbImage {
+    let frame = pictures::frame(46);
+    let small = image::imageops::resize(
+        &frame,
+        frame.width() / fraction,
+        frame.height() / fraction,
+        image::imageops::FilterType::Triangle,
+    );
+    let mut canvas = image::RgbImage::from_pixel(1920, 1080, image::Rgb([96, 100, 104]));
+    image::imageops::replace(&mut canvas, &small, 921, 300);
+    canvas
+}
+
+#[test]
+fn tiles_find_small_plates_once_each_and_whole_even_across_their_edges() {
+    let dir = tempfile::tempdir().unwrap();
+    // At a half, `LK24HJV` is 62 px wide and lies across the edge where the first of two tiles ends.
+    pictures::save(dir.path(), "full_hd.png", &DynamicImage::ImageRgb8(small_on_full_hd(2)));
+    let found = |more: &[&str]| {
+        let output = program::run(dir.path(), &[&["read", "full_hd.png", "--json", "--min-confidence", "0"], more].concat());
+        assert!(output.status.success(), "{}", program::stderr(&output));
+        json_lines(&program::stdout(&output)).remove(0)["plates"].as_array().unwrap().clone()
+    };
+    // Two tiles of 1097 px, the first ends in the middle of the plate.
+    let edge = 1920.0 / 1.75;
+    for options in [&["--tiles", "2x1"][..], &["--tiles", "2x1", "--tiles-only"], &["--tiles", "2x2"], &["--tiles", "4x4"]] {
+        let plates = found(options);
+        let side = |p: &Value, i: usize| p["box"][i].as_f64().unwrap();
+        // Where the plate is, whoever says so: all that lies over its middle.
+        let on_it: Vec<&Value> = plates
+            .iter()
+            .filter(|p| side(p, 0) < 1098.0 && side(p, 2) > 1098.0 && side(p, 1) < 543.0 && side(p, 3) > 543.0)
+            .collect();
+        assert_eq!(on_it.len(), 1, "{options:?}: {plates:?}");
+        assert!(side(on_it[0], 0) < edge - 15.0 && side(on_it[0], 2) > edge + 15.0, "{options:?}: a piece: {:?}", on_it[0]);
+        assert_eq!(on_it[0]["text"], "LK24HJV", "{options:?}");
+    }
+    // The same plates at a third of their size: too small for the frame as a whole, not for its tiles.
+    let canvas = small_on_full_hd(3);
+    pictures::save(dir.path(), "full_hd.png", &DynamicImage::ImageRgb8(canvas));
+    let reads = |more: &[&str]| found(more).iter().any(|p| p["text"] == "LK24HJV");
+    assert!(!reads(&[]) && reads(&["--tiles", "2x2"]) && reads(&["--tiles", "2x2", "--tiles-only"]));
+    let wrong = program::run(dir.path(), &["read", "full_hd.png", "--tiles", "5x1"]);
+    assert_eq!(wrong.status.code(), Some(64));
+    assert!(program::stderr(&wrong).contains("from 1 to 4"), "{}", program::stderr(&wrong));
+}
+
 #[test]
 fn pipeline_smoke_on_a_clip_given_to_read() {
     let output = program::run(Path::new("/"), &["read", "--json", program::demo("drive_by.mp4").to_str().unwrap()]);
