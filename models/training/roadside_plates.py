@@ -159,6 +159,8 @@ class _Design:
     band: str = None  # "blue", "green", "arms"
     separator: str = None  # between groups: "dash", "dot", "seal", "shield"
     least_width: float = 520.0
+    captions: tuple = (0.0, 0.0)  # height of small print above and below the mark
+    caption_ink: np.ndarray = None
 
 
 def _uk_design(rng):
@@ -220,6 +222,32 @@ def _european_design(rng):
         band=("arms" if rng.random() < 0.2 else "blue") if banded and (not two_line or rng.random() < 0.4) else None,
         separator=rng.choice(["dash", "dot", "seal", "shield", None]),
         least_width=0.0 if two_line or rng.random() < 0.4 else 520.0,
+    )  # fmt: skip
+
+
+def _overseas_design(rng):
+    """Plates twice as wide as high with small print around the mark, as in America and much of Asia."""
+    layout = rng.choice(["LLL DDDD", "LLL DDD", "DDD LLL", "LL DDDD", "DLLL DDD", "LLL DD", "L DDDDD", "DDDD LL", "DD LL DDDD", "LL DDD"])
+    groups = ["".join(rng.choice(LETTERS if kind == "L" else DIGITS) for kind in pattern) for pattern in layout.split()]
+    pale, dark = (rng.uniform(175, 240) for _ in range(3)), rng.choice([(25, 25, 25), (110, 40, 20), (30, 30, 140), (50, 90, 20), (25, 25, 25)])
+    ink, back = _shade(rng, dark, 22), np.array(list(pale), np.float32)
+    if rng.random() < 0.2:  # light on dark: Malaysia, Singapore, old India, taxis
+        ink, back = _shade(rng, (220, 220, 220), 20), _shade(rng, rng.choice([(22, 22, 22), (22, 22, 22), (30, 30, 130), (60, 90, 20)]), 15)
+    height_px = round(79 * PX_PER_MM)
+    if font_files():
+        mask_of = functools.partial(_font_mask, rng.choice(font_files()), height_px=height_px, width_share=rng.choice([6, 7, 8, 9]))
+    else:
+        mask_of = functools.partial(_stroke_mask, stroke_mm=11.0, width_share=rng.choice([7, 8, 9]), height_px=height_px)
+    two_line = len(groups) >= 2 and rng.random() < 0.35
+    return _Design(
+        groups, ink, back, mask_of, 79.0,
+        char_gap=rng.uniform(5, 11),
+        group_gap=rng.uniform(12, 40),
+        two_line=two_line,
+        separator=rng.choice(["dash", "dot", "shield", None, None]),
+        least_width=rng.choice([0.0, 330.0]),
+        captions=(rng.choice([0.0, 24.0, 32.0]), rng.choice([0.0, 20.0, 30.0])),
+        caption_ink=_shade(rng, rng.choice([(25, 25, 25), (120, 50, 20), (30, 30, 150), (40, 110, 40)]), 25) if ink.mean() < 120 else ink,
     )  # fmt: skip
 
 
@@ -312,13 +340,14 @@ def _draw(rng, noise, design):
     width = max(round(design.least_width * PX_PER_MM), text_width + band + round(rng.uniform(14, 50) * PX_PER_MM))
     char_height, line_gap = round(design.char_height * PX_PER_MM), round(rng.uniform(10, 22) * PX_PER_MM)
     text_height = char_height * len(lines) + line_gap * (len(lines) - 1)
-    height = text_height + round(2 * rng.uniform(10, 18) * PX_PER_MM)
+    above, below = (round(caption * PX_PER_MM) for caption in design.captions)
+    height = text_height + above + below + round(2 * rng.uniform(10, 18) * PX_PER_MM)
 
     image = np.empty((height, width, 3), np.float32)
     image[:] = design.back
     if rng.random() < 0.25:  # a patterned or worn background
         image += cv2.resize(noise.normal(0, 6, (8, 24)).astype(np.float32), (width, height))[..., None]
-    y = (height - text_height) // 2 + round(rng.uniform(-3, 3) * PX_PER_MM)
+    y = above + (height - above - below - text_height) // 2 + round(rng.uniform(-3, 3) * PX_PER_MM)
     centres = []
     for row, (placed, line_width) in enumerate(lines):
         slack = width - band - line_width
@@ -337,6 +366,10 @@ def _draw(rng, noise, design):
     image = np.clip(image, 0, 255).astype(np.uint8)
     if band:
         _draw_band(rng, image, band, design.band)
+    for caption, middle in ((above, above * 0.62), (below, height - below * 0.62)):
+        if caption:
+            words = "".join(rng.choice(LETTERS) for _ in range(rng.randrange(4, 13)))
+            _put_text(image, words, (width / 2, middle), caption * rng.uniform(0.35, 0.6), design.caption_ink, rng.choice([1, 2, 3]))
     _draw_furniture(rng, image, design)
     return image, centres
 
@@ -357,9 +390,9 @@ def _draw_furniture(rng, image, design):
             cv2.circle(image, at, round(rng.uniform(4, 8) * PX_PER_MM), _shade(rng, colour, 30).tolist(), -1)
 
 
-def random_flat_plate(rng, noise, uk_share=0.6):
-    """A plate at random: `rng` a `random.Random`, `noise` a numpy generator, `uk_share` of them UK ones."""
-    design = _uk_design(rng) if rng.random() < uk_share else _european_design(rng)
+def random_flat_plate(rng, noise, shares=(0.5, 0.32, 0.18)):
+    """A plate at random: `rng` a `random.Random`, `noise` a numpy generator; shares of UK, European and overseas ones."""
+    design = rng.choices([_uk_design, _european_design, _overseas_design], shares)[0](rng)
     image, centres = _draw(rng, noise, design)
     return FlatPlate(image, "".join(design.groups), 2 if design.two_line else 1, centres)
 

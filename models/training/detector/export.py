@@ -96,7 +96,9 @@ def write_int8(fp32, int8, inputs):
     quant_pre_process(str(fp32), str(prepared), skip_symbolic_shape=True)
     # The answer stays fp32: scores reach from -40 to 20 and corners from -3 to 3,
     # and one 8-bit scale for both would put corners on a grid of 4 px.
-    answer = [node.name for node in onnx.load(str(prepared)).graph.node if "y" in node.output]
+    answer = [node.name for node in onnx.load(str(prepared)).graph.node if node.name.startswith(("/detector/score/", "/detector/shape/"))]
+    if len(answer) != 2:
+        raise SystemExit(f"the last layers of score and shape were not found by name: {answer}")
     quantize_static(
         str(prepared), str(int8), _Pictures(inputs), quant_format=QuantFormat.QDQ, per_channel=True,
         weight_type=QuantType.QInt8, activation_type=QuantType.QUInt8, op_types_to_quantize=["Conv", "Add", "Relu", "Resize"],

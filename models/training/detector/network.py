@@ -1,7 +1,8 @@
 """The network, what its answer means, and the loss that teaches it.
 
-One dense convolutional trunk down to stride 32, a top-down neck, and a single
-head at stride 8: plates are small and flat, so one fine grid serves all sizes.
+One dense convolutional trunk down to stride 32, a top-down neck, and one grid
+at stride 8: plates are small and flat, so a single fine grid serves all sizes.
+The score has a last layer of its own, beside that of box and corners.
 Every cell answers with `MAPS` numbers about a plate whose centre it holds:
 
     0       score, logit
@@ -51,7 +52,7 @@ def _twice(x):
 class PlateDetector(nn.Module):
     """BGR pictures (N, 3, H, W), normalised; H and W multiples of 32.  Gives (N, 13, H/8, W/8)."""
 
-    def __init__(self, widths=(16, 24, 48, 80, 112), neck=48, blocks=(1, 2, 2, 2)):
+    def __init__(self, widths=(16, 24, 48, 80, 112), neck=48, blocks=(1, 3, 3, 2)):
         super().__init__()
         stem, w4, w8, w16, w32 = widths
         self.s4 = nn.Sequential(_convolution(3, stem, 2), *_stage(stem, w4, blocks[0]))
@@ -63,20 +64,24 @@ class PlateDetector(nn.Module):
         self.l8 = _convolution(w8, neck, 1, 1)
         self.m16 = _convolution(neck, neck)
         self.m8 = _convolution(neck, neck)
-        self.h = _convolution(neck, neck)
-        self.out = nn.Conv2d(neck, MAPS, 1)
-        nn.init.normal_(self.out.weight, std=0.01)
+        self.score_head = _convolution(neck, neck)
+        self.shape_head = _convolution(neck, neck)
+        self.score = nn.Conv2d(neck, 1, 1)
+        self.shape = nn.Conv2d(neck, MAPS - 1, 1)
+        nn.init.normal_(self.score.weight, std=0.01)
+        nn.init.normal_(self.shape.weight, std=0.01)
         # At first nothing is a plate, and all plates are about 55 x 20 px.
-        self.out.bias.data.zero_()
-        self.out.bias.data[0] = -4.0
-        self.out.bias.data[1:5] = torch.tensor([1.2, 0.2, 1.2, 0.2])
+        self.score.bias.data.fill_(-4.0)
+        self.shape.bias.data.zero_()
+        self.shape.bias.data[:4] = torch.tensor([1.2, 0.2, 1.2, 0.2])
 
     def forward(self, x):
         c8 = self.s8(self.s4(x))
         c16 = self.s16(c8)
         c32 = self.s32(c16)
         p16 = self.m16(self.l16(c16) + _twice(self.l32(c32)))
-        return self.out(self.h(self.m8(self.l8(c8) + _twice(p16))))
+        p8 = self.m8(self.l8(c8) + _twice(p16))
+        return torch.cat([self.score(self.score_head(p8)), self.shape(self.shape_head(p8))], dim=1)
 
 
 class DeployedDetector(nn.Module):
@@ -95,8 +100,8 @@ class DeployedDetector(nn.Module):
         self.detector = detector
         with torch.no_grad():
             detector.s4[0][0].weight.div_(SPREAD_LEVEL)
-            detector.out.weight[0].mul_(scale)
-            detector.out.bias[0].mul_(scale).add_(shift)
+            detector.score.weight.mul_(scale)
+            detector.score.bias.mul_(scale).add_(shift)
 
     def forward(self, x):
         return self.detector(x - MEAN_LEVEL)
@@ -147,4 +152,4 @@ def loss_parts(answer, target):
     return score_loss, box_loss, corner_loss, extent_loss
 
 
-LOSS_WEIGHTS = (1.0, 2.0, 3.0, 1.0)
+LOSS_WEIGHTS = (1.0, 2.0, 6.0, 2.0)
