@@ -14,6 +14,7 @@ from .network import CORNER_UNIT_PX, LOG_SIDE_RANGE, STRIDE_PX
 from .photographs import overlap
 
 PADDING_GREY = 114
+NEIGHBOUR_FALL, NEIGHBOUR_REACH = 0.3, 6.0
 MOST_OVERLAP, MOST_COVERED = 0.45, 0.8
 
 
@@ -49,18 +50,29 @@ def candidates(maps, scale=1.0, offset=(0, 0), least_logit=-3.0):
     peak = (score >= cv2.dilate(score, np.ones((3, 3), np.uint8))) & (score > least_logit)
     found = []
     for row, column in zip(*np.nonzero(peak)):
-        at = (np.array([column, row]) + 0.5) * STRIDE_PX
-        left, top, right, bottom = np.exp(np.clip(maps[1:5, row, column], *LOG_SIDE_RANGE)) * STRIDE_PX
-        corners = maps[5:13, row, column].reshape(4, 2) * CORNER_UNIT_PX + at
-        box = np.array([at[0] - left, at[1] - top, at[0] + right, at[1] + bottom])
-        box = (box - np.tile(offset, 2)) / scale
-        found.append(Candidate(float(score[row, column]), box, (corners - offset) / scale))
+        outline = _outline(maps, row, column)
+        box = (outline[:4] - np.tile(offset, 2)) / scale
+        found.append(Candidate(float(score[row, column]), box, (outline[4:].reshape(4, 2) - offset) / scale))
     found.sort(key=lambda it: -it.logit)
     kept = []
     for it in found:
         if not any(_hides(better.box, it.box) for better in kept):
             kept.append(it)
     return kept
+
+
+def _outline(maps, row, column):
+    """The plate as a peak and its neighbours see it, weighed by score: box and corners, 12 numbers in input pixels."""
+    rows, columns = slice(max(0, row - 1), row + 2), slice(max(0, column - 1), column + 2)
+    near = maps[:, rows, columns]
+    grid = np.mgrid[rows.start : rows.start + near.shape[1], columns.start : columns.start + near.shape[2]]
+    x, y = (grid[1] + 0.5) * STRIDE_PX, (grid[0] + 0.5) * STRIDE_PX
+    sides = np.exp(np.clip(near[1:5], *LOG_SIDE_RANGE)) * STRIDE_PX
+    corners = near[5:13] * CORNER_UNIT_PX + np.stack([x, y] * 4)
+    below = near[0].max() - near[0]
+    share = np.where(below <= NEIGHBOUR_REACH, np.exp(-NEIGHBOUR_FALL * below), 0.0)
+    outlines = np.concatenate([[x - sides[0], y - sides[1], x + sides[2], y + sides[3]], corners])
+    return (outlines * share).sum(axis=(1, 2)) / share.sum()
 
 
 def _area(box):
