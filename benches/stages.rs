@@ -66,7 +66,7 @@ fn vision(c: &mut Criterion) {
             let (entry, _, network) = store.load_detector(&runtime, precision, size).unwrap();
             Detector::new(&entry, network, DetectorOptions::default()).unwrap()
         };
-        for size in ["512x288", "640x384", "768x448", "960x544"] {
+        for size in ["512x288", "640x384", "768x448", "960x544", "1280x736"] {
             let mut detector = load(Some(size.parse().unwrap()));
             c.bench_function(&format!("detector/{size}/{}", precision.as_str()), |b| {
                 b.iter(|| detector.detect(black_box(&frame), frame.bounds()).unwrap().len());

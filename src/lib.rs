@@ -61,8 +61,9 @@
 //!
 //! ## Words
 //!
-//! One word a concept. *Frame*, *candidate* (a place where a plate may be), *plate patch* (the rectified crop), *read* (glyph
-//! probabilities at every position, never only a text), *mark* or VRM, *key* (a mark with look-alikes folded), *passage* (one
+//! One word a concept. *Frame*, *candidate* (a place where a plate may be), *look* (one run of the detector over the region, or
+//! over one of the *tiles* that it is cut into), *plate patch* (the rectified crop), *read* (glyph probabilities at every position,
+//! never only a text), *mark* or VRM, *key* (a mark with look-alikes folded), *passage* (one
 //! vehicle going past one camera, open), *capture record* (a passage, closed and read), *unread passage* (closed, not read,
 //! with its reason), *evidence* (patch and overview of the very frame that was read best), *hotlist* and its *entry*, *hit*,
 //! *alert* (early, confirmed, retracted), *outbox*, *envelope*, *epoch* (one connection to the broker).

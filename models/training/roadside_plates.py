@@ -1,7 +1,7 @@
 """Flat number plates in all the variety that a camera meets, for training.
 
 `plates.py` draws UK plates as the law wants them; the demo shows those.  The
-networks must also learn from the rest: plates of thirty countries, other
+networks must also learn from the rest: plates of two dozen countries, other
 lettering, misspaced and show plates, black ones, borders, bands, seals, screws
 and dealers' names.  Nothing here is a real vehicle's: marks are drawn at random.
 
@@ -47,7 +47,7 @@ _FONT_PATTERNS = (
 
 # Groups of a mark by country: L a letter, D a digit, N a number without leading
 # zero of one to so many digits.  Several layouts of one country are equally
-# likely; a country's place in the list is its weight.
+# likely; countries weigh as `_COUNTRY_WEIGHTS` says.
 _LAYOUTS = {
     "DE": ("L LL N3", "LL LL N4", "LLL L N3", "L L N4"),
     "FR": ("LL DDD LL", "LL DDD LL", "DDDD LL DD", "DDD LLL DD"),
@@ -79,7 +79,7 @@ _LAYOUTS = {
 }
 _COUNTRY_WEIGHTS = {"DE": 5, "FR": 2, "ES": 2, "IT": 2, "NL": 2, "PL": 2, "BE": 2, "RO": 2, "other": 4}
 
-_YELLOW_BACK = ("NL", "LU")
+_YELLOW_BACK = ("NL",)
 
 
 @dataclasses.dataclass
@@ -390,7 +390,11 @@ def _draw_furniture(rng, image, design):
             cv2.circle(image, at, round(rng.uniform(4, 8) * PX_PER_MM), _shade(rng, colour, 30).tolist(), -1)
 
 
-def random_flat_plate(rng, noise, shares=(0.5, 0.32, 0.18)):
+# UK, European, overseas.
+SHARES = (0.5, 0.32, 0.18)
+
+
+def random_flat_plate(rng, noise, shares=SHARES):
     """A plate at random: `rng` a `random.Random`, `noise` a numpy generator; shares of UK, European and overseas ones."""
     design = rng.choices([_uk_design, _european_design, _overseas_design], shares)[0](rng)
     image, centres = _draw(rng, noise, design)
@@ -400,14 +404,15 @@ def random_flat_plate(rng, noise, shares=(0.5, 0.32, 0.18)):
 class PlatePool:
     """Flat plates kept and slowly renewed: drawing one costs more than bending it."""
 
-    def __init__(self, rng, noise, size=1500, renewal=0.1):
+    def __init__(self, rng, noise, size=1500, renewal=0.1, shares=SHARES):
         self._rng, self._noise, self._size, self._renewal, self._kept = rng, noise, size, renewal, []
+        self._shares = shares
 
     def take(self):
         """A plate; the same one may come again."""
         if len(self._kept) >= self._size and self._rng.random() >= self._renewal:
             return self._rng.choice(self._kept)
-        plate = random_flat_plate(self._rng, self._noise)
+        plate = random_flat_plate(self._rng, self._noise, self._shares)
         if len(self._kept) < self._size:
             self._kept.append(plate)
         else:

@@ -45,7 +45,7 @@ pub(super) struct ModelArgs {
     #[arg(long, value_name = "CxR", default_value_t = VisionOptions::default().detector.tiles)]
     pub(super) tiles: Tiles,
     /// With --tiles, leave out the further look at the whole picture, which finds plates wider than a quarter of a tile
-    #[arg(long)]
+    #[arg(long, requires = "tiles")]
     pub(super) tiles_only: bool,
     /// Smallest detector score that makes a candidate
     #[arg(long, value_name = "SCORE", default_value_t = VisionOptions::default().detector.min_score, value_parser = share)]

@@ -209,8 +209,8 @@ pub struct ModelEntry {
     default_size_px: Option<InputSize>,
     /// Frame pixels (at the model's scale) a cell of the output; the detector's only.
     pub stride: Option<u32>,
-    /// By what its logits were divided so that a score is a probability; folded into the file already. For people.
-    pub temperature: Option<f64>,
+    /// How its scores were made probabilities, where and at which input size; folded into the file already. For people.
+    pub calibration: Option<String>,
     /// Classes after the blank; the reader's only.
     pub alphabet: Option<String>,
     /// How it was trained: data with licences, command, date. For people.

@@ -43,14 +43,18 @@ fn is_same_plate(a: &Found, b: &Found, options: &DetectorOptions) -> bool {
 
 /// Leaves one candidate a plate in `kept`, best first, at most as many as the options say. `found` is used up.
 pub(super) fn settle(found: &mut Vec<Found>, options: &DetectorOptions, kept: &mut Vec<Candidate>) {
-    let by_score = |a: &Found, b: &Found| b.candidate.score.total_cmp(&a.candidate.score);
+    // Unstable sorts, as the stable one allocates; the tie-break keeps equal scores in one order on every run.
+    let by_score = |a: &Found, b: &Found| {
+        let left = |f: &Found| f.candidate.bounds.x0;
+        b.candidate.score.total_cmp(&a.candidate.score).then_with(|| left(a).total_cmp(&left(b)))
+    };
     // First the better view, whatever the scores; then, among what is left, the better score.
-    found.sort_by(|a, b| a.view.cmp(&b.view).then_with(|| by_score(a, b)));
+    found.sort_unstable_by(|a, b| a.view.cmp(&b.view).then_with(|| by_score(a, b)));
     retain(found, |before, it| match it.view {
         View::Close | View::Distant => before.iter().any(|better| is_same_plate(better, it, options)),
         View::Piece => before.iter().any(|whole| whole.view != View::Piece && is_piece_of(it, whole)),
     });
-    found.sort_by(by_score);
+    found.sort_unstable_by(by_score);
     retain(found, |before, it| before.iter().any(|better| is_same_plate(better, it, options)));
     kept.clear();
     kept.extend(found.drain(..).take(options.max_candidates).map(|f| f.candidate));

@@ -146,8 +146,8 @@ fn photographs_stay_out_of_projects_and_options_fit_their_set() {
     std::fs::create_dir_all(dir.path().join("project/.git")).unwrap();
     std::fs::write(dir.path().join("boxes.csv"), "file,n_plates\na.png,0\n").unwrap();
     std::fs::write(dir.path().join("texts.csv"), "file,texts\na.png,A1\n").unwrap();
-    std::fs::write(dir.path().join("second.csv"), "file,x1,y1,x2,y2,labelled\nb.png,1,2,3,4,0\n").unwrap();
-    std::fs::write(dir.path().join("odd.csv"), "file,x1,y1,x2,y2,labelled\na.png,1,2,3,4,maybe\n").unwrap();
+    std::fs::write(dir.path().join("second.csv"), "file,x1,y1,x2,y2,detector_score,labelled\nb.png,1,2,3,4,0.9,0\n").unwrap();
+    std::fs::write(dir.path().join("odd.csv"), "file,x1,y1,x2,y2,detector_score,labelled\na.png,1,2,3,4,0.9,maybe\n").unwrap();
     let evaluate = |truth: &str, more: &[&str]| program::run(dir.path(), &[&["evaluate", "--truth", truth, "."], more].concat());
     assert_answer(
         &evaluate("boxes.csv", &["--sheets", "project/sheets"]),

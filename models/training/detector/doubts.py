@@ -9,10 +9,10 @@ which the network must learn to refuse.
 """
 
 import argparse
-import json
-import pathlib
 
 import cv2
+
+import places
 
 from . import photographs
 from .runner import Runner
@@ -25,8 +25,9 @@ SIZE = (960, 544)
 def main():
     """The command."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n", 1)[0])
-    for option in ("--data", "--work", "--models"):
-        parser.add_argument(option, type=pathlib.Path, required=True)
+    parser.add_argument("--data", type=places.data_folder, required=True)
+    parser.add_argument("--work", type=places.outside_folder, required=True)
+    parser.add_argument("--models", type=places.models_folder, required=True)
     arguments = parser.parse_args()
     runner, doubts = Runner(arguments.models / "plate_detector.fp32.onnx", SIZE), {}
     for photograph in photographs.prepare(arguments.data, arguments.work):

@@ -1,11 +1,17 @@
 """Measures an exported detector: `python -m detector.evaluate --data DIR --models DIR --output DIR`.
 
-Against the labels as they are (the headline), and again with the second
-opinion as referee: a box on a plate that the labels miss counts neither way,
-and a plate that was labelled loosely counts as found in either box.
+Against the labels as they are (the headline), and again adjudicated by the
+second opinion: a box on a plate that the labels miss counts neither way, and a
+plate that was labelled loosely counts as found in either box.
 
-Writes `report.md` and `curves.png` under --output.  No photograph is copied:
-contact sheets of hits and misses come from `kerbside evaluate --sheets DIR`.
+Thresholds for a budget of false boxes are chosen on the validation split and
+used on both; calibration was fitted on the validation split too (`export.py`).
+What is drawn for the harder questions comes from training's own generators,
+with photographs, streets and seeds that training never saw.
+
+Writes `report.md`, `curves.png` and `plate_free.csv` (the plate-free pictures
+held back, as a set for `kerbside evaluate`) under --output.  No photograph is
+copied: contact sheets come from `kerbside evaluate --sheets DIR`.
 """
 
 import argparse
@@ -20,6 +26,7 @@ import cv2
 import numpy as np
 
 import drive_by
+import places
 
 from . import scenes, streets
 from .photographs import MANIFEST, Photograph, is_held_back, overlap, read_labels, second_opinions
@@ -29,8 +36,9 @@ SIZES = ((512, 288), (640, 384), (768, 448), (960, 544), (1280, 736))
 DEFAULT_SIZE = (640, 384)
 MATCHING_IOU = 0.5
 LOOSE_IOU = 0.2
-REFEREE_SCORE = 0.5
+JUDGING_SCORE = 0.5
 FALSE_BUDGET = 0.05
+INPUT_BANDS_PX = ((0, 16), (16, 24), (24, 32), (32, 48), (48, 100), (100, 200), (200, math.inf))
 # Drawn streets that training never saw: it stays below 9000.
 STREETS, FIRST_STREET = 25, 9000
 
@@ -57,30 +65,30 @@ def read_split(data, split):
                 continue
             height, width = cv2.imread(str(data / row["file"])).shape[:2]
             boxes = read_labels(data, row["file"], width, height)
-            sure = [(box, labelled) for box, score, labelled in opinions.get(row["file"], []) if score > REFEREE_SCORE]
+            sure = [(box, labelled) for box, score, labelled in opinions.get(row["file"], []) if score > JUDGING_SCORE]
             loosely = [[box for box, _ in sure if LOOSE_IOU < overlap(box, label) < MATCHING_IOU] for label in boxes]
             found.append(Scene(row["file"], width, height, boxes, loosely, [box for box, labelled in sure if not labelled]))
     return found
 
 
-def matched(scene, candidates, referee=True):
+def matched(scene, candidates, adjudicated=True):
     """Every candidate (best first) with its verdict: plate, false or unjudged.  A label is matched once."""
-    return [(candidate, verdict) for candidate, verdict, _ in _matched(scene, candidates, referee)]
+    return [(candidate, verdict) for candidate, verdict, _ in _matched(scene, candidates, adjudicated)]
 
 
-def _matched(scene, candidates, referee):
+def _matched(scene, candidates, adjudicated):
     taken, verdicts = set(), []
     for candidate in candidates:
         best, index = 0.0, -1
         for number, label in enumerate(scene.boxes):
-            truths = [label] + (scene.loosely[number] if referee else [])
+            truths = [label] + (scene.loosely[number] if adjudicated else [])
             share = max(overlap(candidate.box, truth) for truth in truths)
             if share > best and number not in taken:
                 best, index = share, number
         if best >= MATCHING_IOU:
             taken.add(index)
             verdicts.append((candidate, "plate", index))
-        elif referee and any(overlap(candidate.box, box) >= MATCHING_IOU for box in scene.unlabelled):
+        elif adjudicated and any(overlap(candidate.box, box) >= MATCHING_IOU for box in scene.unlabelled):
             verdicts.append((candidate, "unjudged", -1))
         else:
             verdicts.append((candidate, "false", -1))
@@ -108,7 +116,7 @@ def share(hits, total):
 class Outcome:
     """All candidates of a set, judged; figures at any threshold come from it."""
 
-    def __init__(self, scenes_, detected, referee):
+    def __init__(self, scenes_, detected, adjudicated):
         self.pictures = len(scenes_)
         self.labels = []  # (scene number, label number, width in px)
         self.plates = {}  # (scene number, label number) -> score
@@ -116,7 +124,7 @@ class Outcome:
         self.judged = []  # (score, is plate)
         for number, (scene, candidates) in enumerate(zip(scenes_, detected)):
             self.labels += [(number, index, box[2] - box[0]) for index, box in enumerate(scene.boxes)]
-            for candidate, verdict, index in _matched(scene, candidates, referee):
+            for candidate, verdict, index in _matched(scene, candidates, adjudicated):
                 if verdict == "plate":
                     self.plates[(number, index)] = candidate.score
                 elif verdict == "false":
@@ -127,7 +135,7 @@ class Outcome:
     def found(self, threshold, low=0.0, high=math.inf):
         """Found and all plates of a width in [low, high) px."""
         wanted = [(number, index) for number, index, width in self.labels if low <= width < high]
-        return sum(self.plates.get(key, 0.0) >= threshold for key in wanted), len(wanted)
+        return sum(key in self.plates and self.plates[key] >= threshold for key in wanted), len(wanted)
 
     def false_rate(self, threshold):
         """False boxes an image."""
@@ -222,18 +230,29 @@ def _on_streets(runner, stills, scene, threshold, least_width=40.0):
 
 
 def night_of(scenes_, seed=5):
-    """A change that makes a photograph an infra-red night picture: dark and grey, its plates shining back."""
+    """A change that makes a photograph an infra-red night picture: dark and grey, its plates shining back.
+
+    What shines is the plate's own light ground, fading out softly around the
+    label, so that no drawn outline gives the plate away.
+    """
 
     def change(picture, number):
         rng = random.Random(seed * 100_003 + number)
         grey = picture[..., 2].astype(np.float32)
         shine = np.zeros(grey.shape, np.float32)
-        for x0, y0, x1, y1 in scenes_[number].boxes:
-            dx, dy = 0.03 * (x1 - x0), 0.06 * (y1 - y0)
-            cv2.rectangle(shine, (round(x0 + dx), round(y0 + dy)), (round(x1 - dx), round(y1 - dy)), 1.0, -1)
-        shine = cv2.GaussianBlur(shine, (0, 0), 0.8)
-        dark, bright = rng.uniform(0.05, 0.3), rng.uniform(0.8, 1.5)
-        grey *= dark + (bright - dark) * shine
+        for x0, y0, x1, y1 in scenes_[number].boxes + scenes_[number].unlabelled:
+            rows, columns = slice(max(0, int(y0)), max(1, int(y1) + 1)), slice(max(0, int(x0)), max(1, int(x1) + 1))
+            inside = grey[rows, columns]
+            if not inside.size:
+                continue
+            dark, light = np.percentile(inside, [15, 85])
+            patch = np.zeros_like(shine)
+            patch[rows, columns] = np.clip((inside - dark) / max(8.0, light - dark), 0, 1)
+            soft = np.zeros_like(shine)
+            soft[rows, columns] = 1
+            shine = np.maximum(shine, patch * cv2.GaussianBlur(soft, (0, 0), 0.2 * (y1 - y0) + 0.5))
+        dim, bright = rng.uniform(0.05, 0.3), rng.uniform(0.8, 1.5)
+        grey *= dim + (bright - dim) * shine
         grey += np.random.default_rng(seed + number).normal(0, 5, grey.shape)
         return np.repeat(np.clip(grey, 0, 255).astype(np.uint8)[..., None], 3, axis=2)
 
@@ -287,24 +306,24 @@ class Report:
 
 
 def _report_sets(report, runners, data, threshold):
-    """The headline: each split, each precision, as labelled and with the referee."""
-    outcomes = {}
+    """The headline: each split, each precision, as labelled and adjudicated."""
+    outcomes, budgets = {}, {}
     report.head(
         f"Plates found at IoU 0.5, input {DEFAULT_SIZE[0]}x{DEFAULT_SIZE[1]}",
-        "set", "weights", "labels", "AP50", f"60 px and wider at ≤ {FALSE_BUDGET} false boxes an image", "score for that",
-        f"60 px and wider at score {threshold}", "40 to 60 px", "under 40 px", "false boxes an image",
+        "set", "weights", "labels", "AP50", f"60 px and wider at the score that gives {FALSE_BUDGET} false boxes an image on val", "that score",
+        "false boxes an image there", f"60 px and wider at score {threshold}", "40 to 60 px", "under 40 px", "false boxes an image",
     )  # fmt: skip
     for split in ("val", "test"):
         scenes_ = read_split(data, split)
         for precision in ("int8", "fp32"):
             detected = _detect_all(runners[precision], data, scenes_)
-            for referee in (False, True):
-                outcome = outcomes[split, precision, referee] = Outcome(scenes_, detected, referee)
-                budget = outcome.threshold_for(FALSE_BUDGET)
+            for adjudicated in (False, True):
+                outcome = outcomes[split, precision, adjudicated] = Outcome(scenes_, detected, adjudicated)
+                budget = budgets.setdefault((precision, adjudicated), outcome.threshold_for(FALSE_BUDGET))
                 report.table(
-                    split, precision, "with referee" if referee else "as they are", f"{outcome.curve()[2]:.3f}",
-                    share(*outcome.found(budget, 60)), f"{budget:.2f}", share(*outcome.found(threshold, 60)),
-                    share(*outcome.found(threshold, 40, 60)), share(*outcome.found(threshold, 0, 40)),
+                    split, precision, "adjudicated" if adjudicated else "as they are", f"{outcome.curve()[2]:.3f}",
+                    share(*outcome.found(budget, 60)), f"{budget:.2f}", f"{outcome.false_rate(budget):.3f}",
+                    share(*outcome.found(threshold, 60)), share(*outcome.found(threshold, 40, 60)), share(*outcome.found(threshold, 0, 40)),
                     f"{outcome.false_rate(threshold):.3f}",
                 )  # fmt: skip
     return outcomes
@@ -322,32 +341,34 @@ def _report_sizes(report, models, data, threshold, against):
         for key, runner in runners.items():
             spent[key].append(_cpu_ms(runner))
     base_ms = float(np.median(base))
-    bands = ((8, 16), (16, 24), (24, 32), (32, 48), (48, math.inf))
     report.head(
-        "Input sizes (validation and test together, referee)", "input", "weights", "CPU ms", "ratio", "found",
-        "60 px and wider", "false boxes an image",
+        f"Input sizes (validation and test together, adjudicated, score {threshold}); ratio to {against or 'our int8 at the default size'}",
+        "input", "weights", "CPU ms", "ratio", "found", "60 px and wider", "false boxes an image", "calibration error",
     )  # fmt: skip
-    by_width = {precision: {band: [0, 0] for band in bands} for precision in ("int8", "fp32")}
+    by_width = {key: {band: [0, 0] for band in INPUT_BANDS_PX} for key in runners}
     for (size, precision), runner in runners.items():
         outcome = Outcome(scenes_, _detect_all(runner, data, scenes_), True)
         milliseconds = float(np.median(spent[size, precision]))
         report.table(
             f"{size[0]}x{size[1]}", precision, f"{milliseconds:.2f}", f"{milliseconds / base_ms:.2f}",
             share(*outcome.found(threshold)), share(*outcome.found(threshold, 60)), f"{outcome.false_rate(threshold):.3f}",
+            f"{100 * calibration_error(outcome.judged)[0]:.1f} %",
         )  # fmt: skip
         for number, index, width in outcome.labels:
             scene = scenes_[number]
             seen = width * min(size[0] / scene.width, size[1] / scene.height)
-            for band in bands:
+            for band in INPUT_BANDS_PX:
                 if band[0] <= seen < band[1]:
-                    by_width[precision][band][0] += outcome.plates.get((number, index), 0.0) >= threshold
-                    by_width[precision][band][1] += 1
+                    counts = by_width[size, precision][band]
+                    counts[0] += outcome.plates.get((number, index), -1.0) >= threshold
+                    counts[1] += 1
     report.head(
-        "Plates found by their width in the network's input (all sizes pooled; one plate counts at each size)",
-        "weights", *(f"{low} to {high} px" if high < math.inf else f"{low} px and wider" for low, high in bands),
+        "Plates found by their width in the network's input, int8",
+        "input", *(f"{low} to {high} px" if high < math.inf else f"{low} px and wider" for low, high in INPUT_BANDS_PX),
     )  # fmt: skip
-    for precision, counts in by_width.items():
-        report.table(precision, *(share(*count) for count in counts.values()))
+    for (size, precision), counts in by_width.items():
+        if precision == "int8":
+            report.table(f"{size[0]}x{size[1]}", *(f"{hits}/{total}" for hits, total in counts.values()))
 
 
 def _report_hard(report, runners, data, threshold):
@@ -369,17 +390,20 @@ def _report_hard(report, runners, data, threshold):
         cells[precision].append(share(*night.found(threshold, 60)) + f", {night.false_rate(threshold):.3f} false")
         for scene in (drive_by.DAY, drive_by.NIGHT):
             found, total, errors, false = _on_streets(runner, drawn_streets, scene, threshold)
-            cells[precision].append(share(found, total) + f", {false:.3f} false, corners {100 * np.median(errors):.2f} %")
+            cells[precision].append(share(found, total) + f", {false:.3f} false, corners {100 * np.median(errors or [math.nan]):.2f} %")
+        empty = _detect_all(runner, data, full, lambda picture, number: night_of(full)(painted_over(full)(picture, number), number))
+        cells[precision].append(clean(empty))
         small = Runner(runner.path, (scenes.WIDTH_PX, scenes.HEIGHT_PX))
         errors, total = corner_errors(small, drawn, threshold)
         cells[precision].append(share(len(errors), total))
         for low, high in ((0, math.inf), (60, math.inf), (30, 60), (0, 30)):
             inside = [100 * error for error, width in errors if low <= width < high]
-            cells[precision].append(f"{np.median(inside):.2f} %, 90th percentile {np.percentile(inside, 90):.2f} % ({len(inside)})")
+            spread = f"{np.median(inside):.2f} %, 90th percentile {np.percentile(inside, 90):.2f} %" if inside else "—"
+            cells[precision].append(f"{spread} ({len(inside)})")
     questions = (
         "plate-free pictures held back, none found in", "photographs with every known plate painted over, none found in",
         "the same photographs as infra-red night, plates of 60 px and wider found",
-        "drawn streets by day, plates of 40 px and wider found", "drawn streets by infra-red", "drawn plates in unseen photographs, found",
+        "as infra-red night with the plates painted over first, none found in", "drawn streets by day, plates of 40 px and wider found", "drawn streets by infra-red", "drawn plates in unseen photographs, found",
         "corner error, median share of plate width, all", "of 60 px and wider in the input", "of 30 to 60 px", "under 30 px",
     )  # fmt: skip
     for index, question in enumerate(questions):
@@ -394,10 +418,10 @@ def _draw_curves(outcomes, path):
 
     figure, (left, middle, right) = pyplot.subplots(1, 3, figsize=(13.5, 4.2), constrained_layout=True)
     for split, colour in (("val", "#1f6f8b"), ("test", "#c1440e")):
-        for referee, style in ((False, "-"), (True, "--")):
-            outcome = outcomes[split, "int8", referee]
+        for adjudicated, style in ((False, "-"), (True, "--")):
+            outcome = outcomes[split, "int8", adjudicated]
             recall, precision, average = outcome.curve()
-            name = {"val": "validation", "test": "test"}[split] + (", referee" if referee else ", labels as they are")
+            name = {"val": "validation", "test": "test"}[split] + (", adjudicated" if adjudicated else ", labels as they are")
             left.plot(recall, precision, style, color=colour, label=f"{name}: AP50 {average:.3f}")
         edges = [0, 30, 40, 60, 80, 100, 140, 200, 400]
         rates = [(outcome.found(0.5, low, high), low) for low, high in zip(edges, edges[1:])]
@@ -415,12 +439,20 @@ def _draw_curves(outcomes, path):
     figure.savefig(path, dpi=110)
 
 
+def _write_plate_free(data, path):
+    """The held-back pictures as a set for `kerbside evaluate`."""
+    with open(path, "w", newline="") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(["file", "split", "n_plates"])
+        writer.writerows([scene.name, "plate-free", 0] for scene in read_split(data, "plate-free"))
+
+
 def main():
     """The command."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n", 1)[0])
-    parser.add_argument("--data", type=pathlib.Path, required=True)
-    parser.add_argument("--models", type=pathlib.Path, required=True, help="folder with plate_detector.{int8,fp32}.onnx")
-    parser.add_argument("--output", type=pathlib.Path, required=True)
+    parser.add_argument("--data", type=places.data_folder, required=True)
+    parser.add_argument("--models", type=places.models_folder, required=True, help="folder with plate_detector.{int8,fp32}.onnx")
+    parser.add_argument("--output", type=places.outside_folder, required=True)
     parser.add_argument("--threshold", type=float, default=0.5, help="score at which figures are given (0.5)")
     parser.add_argument("--against", type=pathlib.Path, help="another detector.onnx, for the ratios of times")
     parser.add_argument("--quick", action="store_true", help="the headline only")
@@ -432,11 +464,13 @@ def main():
     outcomes = _report_sets(report, runners, arguments.data, arguments.threshold)
     for split in ("val", "test"):
         error, _ = calibration_error(outcomes[split, "int8", True].judged)
-        report.line(f"\nCalibration error of the int8 scores, {split}, referee: {100 * error:.1f} %")
+        where = "where it was fitted" if split == "val" else "unseen"
+        report.line(f"\nCalibration error of the int8 scores, {split} ({where}), adjudicated: {100 * error:.1f} %")
     if not arguments.quick:
         _report_hard(report, runners, arguments.data, arguments.threshold)
         _report_sizes(report, arguments.models, arguments.data, arguments.threshold, arguments.against)
         _draw_curves(outcomes, arguments.output / "curves.png")
+    _write_plate_free(arguments.data, arguments.output / "plate_free.csv")
     (arguments.output / "report.md").write_text("\n".join(report.lines) + "\n")
 
 

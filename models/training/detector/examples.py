@@ -12,6 +12,7 @@ import random
 import cv2
 import numpy as np
 
+import places
 from roadside_plates import random_flat_plate
 
 from . import streets
@@ -59,7 +60,7 @@ def _marked(picture, found, threshold):
 def main():
     """The command."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n", 1)[0])
-    parser.add_argument("--models", type=pathlib.Path, required=True)
+    parser.add_argument("--models", type=places.models_folder, required=True)
     parser.add_argument("--output", type=pathlib.Path, required=True)
     parser.add_argument("--threshold", type=float, default=0.5)
     arguments = parser.parse_args()

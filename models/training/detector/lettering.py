@@ -2,8 +2,10 @@
 
 The first weights took such lettering for plates more often than anything else.
 Here it is drawn and hung into training pictures without a label.  To teach no
-falsehood it must never look like a plate: no row of four to eight capitals and
-digits alone on a plain panel of a plate's shape.
+falsehood no row mixes capitals with digits as a mark does, and a number stands
+alone only with a sign, a separator or more digits than a mark has.  A word of
+capitals on a panel of a plate's shape is drawn, and refused: no country issues
+such a mark, and police cars and dealers' panels bear them.
 """
 
 import functools

@@ -116,7 +116,10 @@ def prepare(data, work, progress=lambda rows: rows):
             if picture is None:
                 raise SystemExit(f"{data / name}: no picture can be read there; is --data the folder that holds {MANIFEST}?")
             height, width = picture.shape[:2]
-            boxes = _mended(read_labels(data, name, width, height), opinions.get(name, []))
+            labels = read_labels(data, name, width, height)
+            if len(labels) != int(row["n_plates"]):
+                raise SystemExit(f"{data / name}: {len(labels)} labels, {MANIFEST} says {row['n_plates']}; get the labels again")
+            boxes = _mended(labels, opinions.get(name, []))
             scale = min(1.0, LONGEST_SIDE_PX / max(width, height))
             if scale < 1:
                 picture = cv2.resize(picture, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
@@ -138,4 +141,6 @@ def prepare(data, work, progress=lambda rows: rows):
 
 def write_doubts(work, doubts):
     """Keeps boxes that may be unlabelled plates (name to boxes in the cached picture's pixels) for `prepare` to give."""
-    (work / _DOUBTS).write_text(json.dumps(doubts))
+    part = (work / _DOUBTS).with_suffix(".part")
+    part.write_text(json.dumps(doubts))
+    part.rename(work / _DOUBTS)

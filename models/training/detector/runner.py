@@ -14,7 +14,7 @@ from .network import CORNER_UNIT_PX, LOG_SIDE_RANGE, STRIDE_PX
 from .photographs import overlap
 
 PADDING_GREY = 114
-NEIGHBOUR_FALL, NEIGHBOUR_REACH = 0.3, 6.0
+NEIGHBOUR_FALL, NEIGHBOUR_OVERLAP = 0.3, 0.5
 MOST_OVERLAP, MOST_COVERED = 0.45, 0.8
 
 
@@ -52,7 +52,10 @@ def candidates(maps, scale=1.0, offset=(0, 0), least_logit=-3.0):
     for row, column in zip(*np.nonzero(peak)):
         outline = _outline(maps, row, column)
         box = (outline[:4] - np.tile(offset, 2)) / scale
-        found.append(Candidate(float(score[row, column]), box, (outline[4:].reshape(4, 2) - offset) / scale))
+        corners = (outline[4:].reshape(4, 2) - offset) / scale
+        if not cv2.isContourConvex(corners.astype(np.float32)):  # folded: the box is the better guess
+            corners = np.array([[box[0], box[1]], [box[2], box[1]], [box[2], box[3]], [box[0], box[3]]])
+        found.append(Candidate(float(score[row, column]), box, corners))
     found.sort(key=lambda it: -it.logit)
     kept = []
     for it in found:
@@ -69,9 +72,10 @@ def _outline(maps, row, column):
     x, y = (grid[1] + 0.5) * STRIDE_PX, (grid[0] + 0.5) * STRIDE_PX
     sides = np.exp(np.clip(near[1:5], *LOG_SIDE_RANGE)) * STRIDE_PX
     corners = near[5:13] * CORNER_UNIT_PX + np.stack([x, y] * 4)
-    below = near[0].max() - near[0]
-    share = np.where(below <= NEIGHBOUR_REACH, np.exp(-NEIGHBOUR_FALL * below), 0.0)
     outlines = np.concatenate([[x - sides[0], y - sides[1], x + sides[2], y + sides[3]], corners])
+    own = outlines[:, row - rows.start, column - columns.start]
+    shared = np.array([[overlap(own[:4], outlines[:4, r, c]) for c in range(near.shape[2])] for r in range(near.shape[1])])
+    share = np.where(shared >= NEIGHBOUR_OVERLAP, np.exp(NEIGHBOUR_FALL * (near[0] - maps[0, row, column])), 0.0)
     return (outlines * share).sum(axis=(1, 2)) / share.sum()
 
 
@@ -99,4 +103,8 @@ class Runner:
     def detect(self, picture, least_logit=-3.0):
         """All candidates of a BGR uint8 picture."""
         canvas, scale, offset = letterboxed(picture, self.size)
-        return candidates(self.session.run(None, {"x": canvas})[0][0], scale, offset, least_logit)
+        found = candidates(self.session.run(None, {"x": canvas})[0][0], scale, offset, least_logit)
+        height, width = picture.shape[:2]
+        for it in found:
+            it.box = np.clip(it.box, 0, [width, height, width, height])
+        return found

@@ -13,6 +13,7 @@ import math
 import cv2
 import numpy as np
 
+from photography import motion_blur, shade_flat, view_of
 from roadside_plates import PlatePool
 
 from . import network
@@ -22,7 +23,7 @@ from .photographs import Photograph
 WIDTH_PX, HEIGHT_PX = 384, 256
 # Plates narrower than this, or shown for less than this share, are neither asked for nor punished.
 LEAST_WIDTH_PX, LEAST_HEIGHT_PX, LEAST_SHOWN = 11, 3, 0.6
-WIDEST_PX = 230
+WIDEST_PX = 340
 
 
 @dataclasses.dataclass
@@ -45,52 +46,6 @@ def _meet(a, b, gap=0.0):
     return min(a[2], b[2]) > max(a[0], b[0]) - gap and min(a[3], b[3]) > max(a[1], b[1]) - gap
 
 
-def view_of(rng, aspect, strength=1.0):
-    """Corners (4, 2) of a plate of unit width turned at random in front of a pinhole camera.
-
-    Yaw has a spread of 27 degrees (at most 60), pitch 15, roll 3, sometimes 9;
-    the camera stands 2.5 to 9 plate widths away.
-    """
-    yaw = max(-1.05, min(1.05, math.radians(rng.gauss(0, 27) * strength)))
-    pitch = math.radians(rng.gauss(0, 15) * strength)
-    roll = math.radians(rng.gauss(0, rng.choice([3, 3, 9])) * strength)
-    distance = rng.uniform(2.5, 9)
-    flat = np.array([[-1, -1 / aspect, 0], [1, -1 / aspect, 0], [1, 1 / aspect, 0], [-1, 1 / aspect, 0]]) / 2
-    cy, sy, cp, sp, cr, sr = math.cos(yaw), math.sin(yaw), math.cos(pitch), math.sin(pitch), math.cos(roll), math.sin(roll)
-    turn = (
-        np.array([[cr, -sr, 0], [sr, cr, 0], [0, 0, 1]])
-        @ np.array([[1, 0, 0], [0, cp, -sp], [0, sp, cp]])
-        @ np.array([[cy, 0, sy], [0, 1, 0], [-sy, 0, cy]])
-    )
-    points = flat @ turn.T
-    return points[:, :2] * (distance / (distance + points[:, 2:]))
-
-
-def _shade_flat(rng, noise, flat):
-    """Gradient, shadow, dirt and glare on a flat float picture, in place."""
-    height, width = flat.shape[:2]
-    if rng.random() < 0.5:
-        across = np.linspace(rng.uniform(0.6, 1.1), rng.uniform(0.6, 1.1), width, dtype=np.float32)[None, :]
-        down = np.linspace(rng.uniform(0.75, 1.05), rng.uniform(0.75, 1.05), height, dtype=np.float32)[:, None]
-        flat *= (across * down)[..., None]
-    if rng.random() < 0.22:  # a hard or soft shadow
-        shadow = np.ones((height, width), np.float32)
-        points = [[rng.uniform(-0.3, 1.3) * width, rng.uniform(-0.5, 1.5) * height] for _ in range(rng.choice([3, 4]))]
-        cv2.fillPoly(shadow, [np.array(points, np.int32)], rng.uniform(0.25, 0.75))
-        side = rng.choice([1, 5, 15])
-        flat *= cv2.blur(shadow, (side, side))[..., None]
-    if rng.random() < 0.22:  # dirt in patches
-        dirt = noise.random((rng.randrange(3, 10), rng.randrange(6, 26))).astype(np.float32)
-        dirt = cv2.resize(dirt, (width, height), interpolation=cv2.INTER_CUBIC)
-        dirt = np.clip((dirt - rng.uniform(0.55, 0.85)) * 3, 0, rng.uniform(0.2, 0.8))[..., None]
-        flat += (rng.uniform(30, 170) - flat) * dirt
-    if rng.random() < 0.10:  # glare
-        rows, columns = np.ogrid[:height, :width]
-        x, y = rng.uniform(0, width), rng.uniform(0, height)
-        spot = ((columns - x) / (width * rng.uniform(0.08, 0.4))) ** 2 + ((rows - y) / (height * rng.uniform(0.2, 0.8))) ** 2
-        flat += np.exp(-spot).astype(np.float32)[..., None] * rng.uniform(60, 230)
-
-
 def _hang(rng, noise, picture, corners, flat, mask=None, holder=True):
     """Bends a flat BGR picture into four corners of `picture`, in place, in the light that falls there."""
     height, width = picture.shape[:2]
@@ -106,10 +61,11 @@ def _hang(rng, noise, picture, corners, flat, mask=None, holder=True):
     cover = np.ones(flat.shape[:2], np.float32)
     if mask is not None:
         cover = cv2.resize(mask, size, interpolation=cv2.INTER_AREA).astype(np.float32) / 255
-    _shade_flat(rng, noise, flat)
+    shade_flat(rng, noise, flat)
 
     outline = np.array([[0, 0], [size[0], 0], [size[0], size[1]], [0, size[1]]], np.float32)
-    bend = cv2.getPerspectiveTransform(outline, (corners - [x0, y0]).astype(np.float32))
+    # Corners count from the pixels' edges, the warp from their middles.
+    bend = cv2.getPerspectiveTransform(outline - np.float32(0.5), (corners - [x0, y0] - 0.5).astype(np.float32))
     under = picture[y0:y1, x0:x1].astype(np.float32)
     extent = (int(x1 - x0), int(y1 - y0))
     bent, cover = cv2.warpPerspective(flat, bend, extent), cv2.warpPerspective(cover, bend, extent)
@@ -189,7 +145,8 @@ class SceneMaker:
         angle = rng.gauss(0, 2.0)
         if boxes:
             box = rng.choice(boxes)
-            wanted = _log_uniform(rng, 13, WIDEST_PX)
+            # Mostly at the widths that cameras are set up for; also all that may be asked for.
+            wanted = _log_uniform(rng, 30, 160) if rng.random() < 0.6 else _log_uniform(rng, 13, WIDEST_PX)
             scale = min(max(wanted / max(4, box[2] - box[0]), 0.18), 2.2)
             x, y = (box[0] + box[2]) / 2, (box[1] + box[3]) / 2
             if rng.random() < 0.12:
@@ -202,7 +159,7 @@ class SceneMaker:
             scale = rng.uniform(0.25, 1.3) * 720 / max(width, height)
             x, y = rng.uniform(0, width), rng.uniform(0, height)
         scale = max(scale, 0.85 * min(WIDTH_PX / width, HEIGHT_PX / height))
-        mirror = -1 if rng.random() < 0.25 else 1
+        mirror = -1 if rng.random() < 0.12 else 1
         scale_x = scale * rng.uniform(0.9, 1.1)
         cosine, sine = math.cos(math.radians(angle)), math.sin(math.radians(angle))
         turn = np.array([[mirror * scale_x * cosine, -scale * sine], [mirror * scale_x * sine, scale * cosine]])
@@ -229,6 +186,9 @@ class SceneMaker:
             on_source = affine.copy()
             on_source[:, 0] *= image.shape[1] / source.shape[1]
             on_source[:, 1] *= image.shape[0] / source.shape[0]
+        # Labels count from the pixels' edges, the warp from their middles.
+        half = np.array([0.5, 0.5])
+        on_source = np.column_stack([on_source[:, :2], on_source[:, 2] + on_source[:, :2] @ half - half])
         border = (114, 114, 114) if rng.random() < 0.6 else tuple(rng.randrange(0, 120) for _ in range(3))
         picture = cv2.warpAffine(
             source, on_source, (WIDTH_PX, HEIGHT_PX), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT, borderValue=border
@@ -248,7 +208,7 @@ class SceneMaker:
             # A mirrored plate's own top left is on the right.
             plate = Plate(shown, corners[[1, 0, 3, 2]] if placement.mirrored and corners is not None else corners)
             replaceable = corners is None and share > 0.98 and not placement.turned and width > 1.1 * height
-            if replaceable and rng.random() < 0.45:
+            if replaceable and rng.random() < 0.3:
                 middle = ((whole[0] + whole[2]) / 2, (whole[1] + whole[3]) / 2)
                 plate = self._replaced(picture, middle, width, height) or plate
             plates.append(plate)
@@ -344,7 +304,7 @@ class SceneMaker:
         if roll < 0.15:
             levels = cv2.GaussianBlur(levels, (0, 0), rng.uniform(0.4, 1.3))
         elif roll < 0.26:
-            levels = _motion(rng, levels)
+            levels = motion_blur(rng, levels)
         if rng.random() < 0.4:
             levels = levels + self.noise.normal(0, rng.uniform(1, 12), levels.shape).astype(np.float32)
         picture = np.clip(levels, 0, 255).astype(np.uint8)
@@ -352,17 +312,6 @@ class SceneMaker:
             quality = rng.choice([25, 40, 55, 75])
             picture = cv2.imdecode(cv2.imencode(".jpg", picture, [cv2.IMWRITE_JPEG_QUALITY, quality])[1], cv2.IMREAD_COLOR)
         return picture
-
-
-def _motion(rng, levels):
-    """Straight motion blur of 3 to 7 px, mostly sideways."""
-    length, angle = rng.choice([3, 5, 7]), rng.choice([0.0, 0.0, rng.uniform(0, math.pi)])
-    kernel = np.zeros((length, length), np.float32)
-    middle = (length - 1) / 2
-    reach_x, reach_y = math.cos(angle) * middle, math.sin(angle) * middle
-    ends = [(round(middle - reach_x), round(middle - reach_y)), (round(middle + reach_x), round(middle + reach_y))]
-    cv2.line(kernel, ends[0], ends[1], 1, 1)
-    return cv2.filter2D(levels, -1, kernel / kernel.sum(), borderType=cv2.BORDER_REPLICATE)
 
 
 def targets(plates, ignored):
@@ -380,7 +329,10 @@ def targets(plates, ignored):
     cell_y, cell_x = np.mgrid[0:rows, 0:columns]
     at_x, at_y = (cell_x + 0.5) * stride, (cell_y + 0.5) * stride
     for x0, y0, x1, y1 in ignored:
-        counts[max(0, int(y0 // stride)) : int(y1 // stride) + 1, max(0, int(x0 // stride)) : int(x1 // stride) + 1] = 0
+        # One that lies wholly outside must not count from the far end as a negative index does.
+        top, bottom = max(0, int(y0 // stride)), max(0, int(y1 // stride) + 1)
+        left, right = max(0, int(x0 // stride)), max(0, int(x1 // stride) + 1)
+        counts[top:bottom, left:right] = 0
     for plate in plates:
         x0, y0, x1, y1 = plate.box
         column = min(columns - 1, max(0, int((x0 + x1) / 2 / stride)))

@@ -92,7 +92,9 @@ def prepare(work, streets, first_seed, progress=lambda rows: rows):
                 file = folder / f"{seed}_{number}.png"
                 cv2.imwrite(str(file), picture)
                 stills.append(Still(str(file), corners, hidden))
-            index.write_text(json.dumps([dataclasses.asdict(still) for still in stills]))
+            part = index.with_suffix(".part")
+            part.write_text(json.dumps([dataclasses.asdict(still) for still in stills]))
+            part.rename(index)
         found += [Still(**fields) for fields in json.loads(index.read_text())]
     return found
 

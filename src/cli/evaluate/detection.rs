@@ -17,7 +17,7 @@ use crate::geometry::{FramePx, Rect};
 /// Ends of the width classes, pixels of the picture.
 const PICTURE_PX: [f32; 2] = [40.0, 60.0];
 /// Ends of the width classes, pixels of the detector's input.
-const INPUT_PX: [f32; 4] = [16.0, 24.0, 32.0, 48.0];
+const INPUT_PX: [f32; 6] = [16.0, 24.0, 32.0, 48.0, 100.0, 200.0];
 
 /// As labelled, and adjudicated.
 #[derive(Clone, Copy, Debug, Default)]

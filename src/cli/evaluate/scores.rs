@@ -1,5 +1,7 @@
 //! Every candidate with its score and whether it was right, as a CSV: what precision-recall curves and reliability diagrams
-//! are drawn from. Labels that no candidate found have rows of their own, so that recall can be counted from the file alone.
+//! are drawn from. Labels that no candidate found have rows of their own, so that recall can be counted from the file alone: found
+//! plates are the candidate rows with `matched` = 1, all plates those and the label rows. Adjudicated, a label row may say `found`
+//! too: count it there and not at the candidate that earned it.
 
 use std::fs::File;
 use std::path::Path;

@@ -14,8 +14,8 @@ use crate::frame::Frame;
 use crate::geometry::{FramePx, Point, Quad, Rect};
 use crate::vision::floor_index;
 
-/// Most tiles of a sheet: what fits one look. Those that matter most stay.
-const MOST_TILES: usize = 60;
+/// Most cells of a sheet: what fits one look. Those that matter most stay.
+const MOST_CELLS: usize = 60;
 const COLUMNS: usize = 6;
 const PICTURE_WIDTH_PX: f32 = 300.0;
 const PICTURE_HEIGHT_PX: f32 = 180.0;
@@ -47,7 +47,7 @@ impl Sheets {
         }
         std::fs::create_dir_all(dir)
             .with_context(|| format!("{}: can't be made; choose another --sheets folder", dir.display()))?;
-        let sheet = |name, heading| Sheet { name, heading, tiles: Vec::new(), seen: 0 };
+        let sheet = |name, heading| Sheet { name, heading, cells: Vec::new(), seen: 0 };
         Ok(Self {
             dir: dir.to_owned(),
             missed: sheet("missed.jpg", "Missed, widest first"),
@@ -65,7 +65,7 @@ impl Sheets {
             if let Some(i) = label.found_by {
                 let found = &verdict.candidates[i];
                 let note = format!("score {:.2}, overlap {:.2}, {width:.0} px", found.candidate.score, found.best_iou);
-                self.found.offer(-found.candidate.score, || scene.tile(label.bounds, note));
+                self.found.offer(-found.candidate.score, || scene.cell(label.bounds, note));
             } else {
                 let excused = label.adjudicated.is_some();
                 let note = format!(
@@ -73,7 +73,7 @@ impl Sheets {
                     label.best_iou,
                     if excused { "; loose label, plate found" } else { "" }
                 );
-                self.missed.offer(if excused { width - EXCUSED } else { width }, || scene.tile(label.bounds, note));
+                self.missed.offer(if excused { width - EXCUSED } else { width }, || scene.cell(label.bounds, note));
             }
         }
         for judged in verdict.candidates.iter().filter(|c| c.label.is_none()) {
@@ -84,7 +84,7 @@ impl Sheets {
                 Fate::False => "",
             };
             let note = format!("score {score:.2}, {:.0} px{excuse}", bounds.width());
-            self.false_boxes.offer(if excuse.is_empty() { score } else { score - EXCUSED }, || scene.tile(bounds, note));
+            self.false_boxes.offer(if excuse.is_empty() { score } else { score - EXCUSED }, || scene.cell(bounds, note));
         }
     }
 
@@ -108,7 +108,7 @@ fn checkout_around(dir: &Path) -> anyhow::Result<Option<PathBuf>> {
     Ok(above.or_else(|| absolute.ancestors().find(has_git)).map(Path::to_owned))
 }
 
-/// Where tiles are cut from.
+/// Where cells are cut from.
 #[derive(Clone, Copy)]
 struct Scene<'a> {
     file: &'a str,
@@ -119,7 +119,7 @@ struct Scene<'a> {
 
 impl Scene<'_> {
     /// The surroundings of a place, two plate widths across and some, with all that is drawn in.
-    fn tile(&self, place: Rect<FramePx>, note: String) -> Tile {
+    fn cell(&self, place: Rect<FramePx>, note: String) -> Cell {
         let frame = self.frame.bounds();
         let width = (place.width() * 2.5).max(place.height() * 3.0).max(60.0).min(frame.width());
         let height = (width * PICTURE_HEIGHT_PX / PICTURE_WIDTH_PX).min(frame.height());
@@ -139,46 +139,46 @@ impl Scene<'_> {
         for judged in &self.verdict.candidates {
             let [_, right, ..] = zoomed(judged.candidate.corners).corners;
             let colour = if judged.label.is_some() { draw::FOUND } else { draw::ALERT };
-            // Kept inside the tile: the number matters more than its place.
+            // Kept inside the cell: the number matters more than its place.
             let (x, y) = (right.x.min(PICTURE_WIDTH_PX - 34.0) + 3.0, (right.y - 12.0).max(0.0));
             draw::text(&mut picture, x, y, 12.0, colour, &format!("{:.2}", judged.candidate.score));
         }
         let name = self.file.rsplit('/').next().unwrap_or(self.file).to_owned();
-        Tile { rank: 0.0, picture, name, note }
+        Cell { rank: 0.0, picture, name, note }
     }
 }
 
 #[derive(Debug)]
-struct Tile {
+struct Cell {
     rank: f32,
     picture: RgbImage,
     name: String,
     note: String,
 }
 
-/// One sheet: the tiles of the highest ranks.
+/// One sheet: the cells of the highest ranks.
 #[derive(Debug)]
 struct Sheet {
     name: &'static str,
     heading: &'static str,
-    tiles: Vec<Tile>,
+    cells: Vec<Cell>,
     seen: usize,
 }
 
 impl Sheet {
-    /// Takes a tile if it ranks among the first; it is drawn only then.
-    fn offer(&mut self, rank: f32, tile: impl FnOnce() -> Tile) {
+    /// Takes a cell if it ranks among the first; it is drawn only then.
+    fn offer(&mut self, rank: f32, cell: impl FnOnce() -> Cell) {
         self.seen += 1;
-        let at = self.tiles.partition_point(|t| t.rank >= rank);
-        if at < MOST_TILES {
-            self.tiles.truncate(MOST_TILES - 1);
-            self.tiles.insert(at, Tile { rank, ..tile() });
+        let at = self.cells.partition_point(|t| t.rank >= rank);
+        if at < MOST_CELLS {
+            self.cells.truncate(MOST_CELLS - 1);
+            self.cells.insert(at, Cell { rank, ..cell() });
         }
     }
 
     fn draw(&self) -> RgbImage {
-        let (columns, rows) = (COLUMNS, self.tiles.len().div_ceil(COLUMNS).max(1));
-        #[allow(clippy::cast_precision_loss)] // at most MOST_TILES
+        let (columns, rows) = (COLUMNS, self.cells.len().div_ceil(COLUMNS).max(1));
+        #[allow(clippy::cast_precision_loss)] // at most MOST_CELLS
         let (across, down) = (
             |i: usize| GAP_PX + i as f32 * (PICTURE_WIDTH_PX + GAP_PX),
             |i: usize| HEAD_PX + i as f32 * (PICTURE_HEIGHT_PX + TEXT_HEIGHT_PX + GAP_PX),
@@ -187,19 +187,19 @@ impl Sheet {
         draw::text(&mut sheet, GAP_PX, 10.0, 26.0, draw::INK, self.heading);
         let legend = format!(
             "{} of {}; label amber, second opinion blue, candidate green where it found a label and red where not, with its score",
-            self.tiles.len(),
+            self.cells.len(),
             self.seen
         );
         draw::text(&mut sheet, GAP_PX, 44.0, 15.0, draw::FAINT, &legend);
-        for (i, tile) in self.tiles.iter().enumerate() {
+        for (i, cell) in self.cells.iter().enumerate() {
             let (x, y) = (across(i % columns), down(i / columns));
-            imageops::replace(&mut sheet, &tile.picture, draw::whole(x), draw::whole(y));
+            imageops::replace(&mut sheet, &cell.picture, draw::whole(x), draw::whole(y));
             let mut line = |down: f32, ink, words: &str| {
                 let shown = draw::shortened(words, 13.0, PICTURE_WIDTH_PX - 4.0);
                 draw::text(&mut sheet, x + 2.0, y + PICTURE_HEIGHT_PX + down, 13.0, ink, &shown);
             };
-            line(4.0, draw::INK, &tile.note);
-            line(21.0, draw::FAINT, &tile.name);
+            line(4.0, draw::INK, &cell.note);
+            line(21.0, draw::FAINT, &cell.name);
         }
         sheet
     }
@@ -209,23 +209,23 @@ impl Sheet {
 mod tests {
     use super::*;
 
-    fn tile() -> Tile {
-        Tile { rank: 0.0, picture: RgbImage::new(300, 180), name: "a.jpg".into(), note: "n".into() }
+    fn cell() -> Cell {
+        Cell { rank: 0.0, picture: RgbImage::new(300, 180), name: "a.jpg".into(), note: "n".into() }
     }
 
     #[test]
     fn a_sheet_keeps_the_first_in_rank_and_draws_only_those() {
-        let mut sheet = Sheet { name: "s.jpg", heading: "h", tiles: Vec::new(), seen: 0 };
+        let mut sheet = Sheet { name: "s.jpg", heading: "h", cells: Vec::new(), seen: 0 };
         let mut drawn = 0;
         for i in 0u16..200 {
             sheet.offer(200.0 - f32::from(i), || {
                 drawn += 1;
-                tile()
+                cell()
             });
         }
-        assert_eq!((drawn, sheet.seen, sheet.tiles.len()), (MOST_TILES, 200, MOST_TILES));
-        sheet.offer(500.0, tile);
-        assert!((sheet.tiles[0].rank - 500.0).abs() < 1e-3 && sheet.tiles.len() == MOST_TILES);
+        assert_eq!((drawn, sheet.seen, sheet.cells.len()), (MOST_CELLS, 200, MOST_CELLS));
+        sheet.offer(500.0, cell);
+        assert!((sheet.cells[0].rank - 500.0).abs() < 1e-3 && sheet.cells.len() == MOST_CELLS);
         assert!(sheet.draw().height() > 10 * 180);
     }
 

@@ -1,0 +1,120 @@
+"""The network that reads a patch, and the loss that teaches it.
+
+A patch of 64 x 160 grey pixels becomes 2 rows of 40 places; a layer of attention
+lets every place see the rest of the mark (which tells O from 0); each place
+answers with a class: 0 for blank, then `ALPHABET`.  Places are read row by row,
+so one-line and two-line plates need no different treatment.
+"""
+
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+ALPHABET = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ"
+ROWS, COLUMNS = 2, 40
+PLACES = ROWS * COLUMNS
+MEAN_LEVEL, SPREAD_LEVEL = 112.0, 60.0
+# A place that no label speaks of: beside a character's centre.
+UNJUDGED = -100
+
+
+def _convolution(channels_in, channels_out, stride=1):
+    return nn.Sequential(
+        nn.Conv2d(channels_in, channels_out, 3, stride, 1, bias=False), nn.BatchNorm2d(channels_out), nn.ReLU(inplace=True)
+    )
+
+
+class _Residual(nn.Module):
+    def __init__(self, channels):
+        super().__init__()
+        self.a = _convolution(channels, channels)
+
+    def forward(self, x):
+        return x + self.a(x)
+
+
+class _Attention(nn.Module):
+    """A pre-norm transformer layer."""
+
+    def __init__(self, width, heads, hidden):
+        super().__init__()
+        self.n1 = nn.LayerNorm(width)
+        self.qkv = nn.Linear(width, 3 * width)
+        self.o = nn.Linear(width, width)
+        self.n2 = nn.LayerNorm(width)
+        self.f = nn.Sequential(nn.Linear(width, hidden), nn.GELU(), nn.Linear(hidden, width))
+        self.heads = heads
+
+    def forward(self, x):
+        batch, places, width = x.shape
+        q, k, v = self.qkv(self.n1(x)).reshape(batch, places, 3, self.heads, -1).permute(2, 0, 3, 1, 4).unbind(0)
+        attention = ((q * (width // self.heads) ** -0.5) @ k.transpose(-1, -2)).softmax(-1)
+        x = x + self.o((attention @ v).transpose(1, 2).reshape(batch, places, width))
+        return x + self.f(self.n2(x))
+
+
+class PlateReader(nn.Module):
+    """Patches (N, 1, 64, 160), normalised, to logits (N, 80, 37)."""
+
+    def __init__(self, widths=(24, 48, 72, 112, 144)):
+        super().__init__()
+        a, b, c, d, e = widths
+        self.net = nn.Sequential(
+            _convolution(1, a, 2), _Residual(a), _convolution(a, b, 2), _Residual(b), _convolution(b, c, (2, 1)), _Residual(c),
+            _Residual(c), _convolution(c, d, (2, 1)), _Residual(d), _convolution(d, e, (2, 1)),
+        )  # fmt: skip
+        self.pos = nn.Parameter(torch.randn(1, PLACES, e) * 0.02)
+        self.enc = nn.ModuleList([_Attention(e, 4, 2 * e)])
+        self.nf = nn.LayerNorm(e)
+        self.head = nn.Linear(e, len(ALPHABET) + 1)
+
+    def forward(self, x):
+        places = self.net(x).flatten(2).transpose(1, 2) + self.pos
+        for layer in self.enc:
+            places = layer(places)
+        return self.head(self.nf(places))
+
+
+class DeployedReader(nn.Module):
+    """The reader as it is shipped: grey levels 0..255 in, probabilities out, at a temperature."""
+
+    def __init__(self, reader, temperature=1.0):
+        super().__init__()
+        self.reader, self.temperature = reader, temperature
+
+    def forward(self, x):
+        return (self.reader((x - MEAN_LEVEL) / SPREAD_LEVEL) / self.temperature).softmax(-1)
+
+
+def normalised(patches):
+    """uint8 (N, 64, 160) to what `PlateReader` takes."""
+    return ((patches.float() - MEAN_LEVEL) / SPREAD_LEVEL)[:, None].contiguous(memory_format=torch.channels_last)
+
+
+def loss_parts(answer, texts, lengths, places):
+    """CTC (Graves et al. 2006) on the text, and cross entropy at places whose class is known.
+
+    `texts` all classes one after another, `lengths` how many belong to each
+    sample, `places` (N, 80) classes or `UNJUDGED`.
+    """
+    answer = answer.float()
+    steps = torch.full((len(lengths),), PLACES)
+    ctc = F.ctc_loss(answer.log_softmax(-1).transpose(0, 1), texts, steps, lengths, zero_infinity=True)
+    known = places >= 0
+    at_places = F.cross_entropy(answer.flatten(0, 1), places.flatten(), ignore_index=UNJUDGED) if known.any() else answer.sum() * 0
+    return ctc, at_places
+
+
+LOSS_WEIGHTS = (1.0, 1.0)
+
+
+def decoded(probabilities):
+    """Best text of (80, 37) probabilities, and the probability of its least sure character."""
+    best, classes = probabilities.max(-1)
+    text, weakest, previous = "", 1.0, 0
+    for index, share in zip(classes.tolist(), best.tolist()):
+        if index and index != previous:
+            text += ALPHABET[index - 1]
+            weakest = min(weakest, share)
+        previous = index
+    return text, weakest if text else 0.0
