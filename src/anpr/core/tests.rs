@@ -20,7 +20,11 @@ struct Road {
 }
 
 fn read(text: &str, p: f32) -> PlateRead {
-    PlateRead::from_slots(text.chars().map(|c| {
+    read_each(text, &vec![p; text.len()])
+}
+
+fn read_each(text: &str, p: &[f32]) -> PlateRead {
+    PlateRead::from_slots(text.chars().zip(p).map(|(c, &p)| {
         let mut weights = [(1.0 - p) / 35.0; GLYPHS];
         weights[Glyph::from_char(c).unwrap().index()] = p;
         Slot::new(weights, 0.999)
@@ -228,6 +232,21 @@ fn what_is_no_plate_is_dropped_and_what_is_unread_says_why() {
     road.wait(1000);
     let Some(Effect::Unread(unread)) = road.effects.last() else { panic!("{:?}", road.effects) };
     assert_eq!(unread.reason, UnreadReason::NoAgreement);
+}
+
+#[test]
+fn a_mark_that_no_read_gave_must_be_all_the_surer() {
+    // Each read has another character wrong; together they spell AB12CDE.
+    for (sure, expected) in [(0.6, "unread no_agreement"), (0.97, "record AB12CDE 0")] {
+        let mut road = Road::new(CoreOptions::default());
+        for (text, wrong) in [("XB12CDE", 0), ("AX12CDE", 1), ("AB12XDE", 4), ("AB12CDX", 6), ("AB12CXE", 5)] {
+            let mut p = [sure; 7];
+            p[wrong] = 0.4;
+            road.see(&[Sighting { read: Some(read_each(text, &p)), ..plate(text, 0.9, 400.0, 140.0) }]);
+        }
+        road.wait(1000);
+        assert_eq!(road.told(), [expected], "{sure}: {:?}", road.effects.last());
+    }
 }
 
 #[test]

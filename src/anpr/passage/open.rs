@@ -13,6 +13,8 @@ use crate::ident::{CameraId, FrameSeq};
 
 /// Growth of the plate's width over a passage, as a natural logarithm, from which a direction is named: 12 %.
 const TELLING_GROWTH: f64 = 0.12;
+/// How sure the fused mark must be when no single read gave it.
+const PIECED_CONFIDENCE: f32 = 0.9;
 
 /// One vehicle in view. Only the tracker changes it.
 #[derive(Debug)]
@@ -183,8 +185,10 @@ impl Open {
             return Outcome::Dropped;
         }
         let small = self.max_width < options.min_width_px;
+        // A mark that not one of several reads gave is pieced together: half-hidden plates end so. It must be all the surer.
+        let pieced = |f: &Fused| self.reads() >= 2 && f.agreeing == 0 && f.decoded.confidence < PIECED_CONFIDENCE;
         let (reason, guess) = match fused {
-            Some(f) if !f.only_clipped && believed(&f.decoded) => {
+            Some(f) if !f.only_clipped && believed(&f.decoded) && !pieced(&f) => {
                 return Outcome::Record { decoded: f.decoded, agreeing: f.agreeing };
             }
             Some(f) if f.only_clipped => (UnreadReason::Clipped, Some(f.decoded)),
