@@ -403,8 +403,9 @@ def _report_hard(report, runners, data, threshold):
     questions = (
         "plate-free pictures held back, none found in", "photographs with every known plate painted over, none found in",
         "the same photographs as infra-red night, plates of 60 px and wider found",
-        "as infra-red night with the plates painted over first, none found in", "drawn streets by day, plates of 40 px and wider found", "drawn streets by infra-red", "drawn plates in unseen photographs, found",
-        "corner error, median share of plate width, all", "of 60 px and wider in the input", "of 30 to 60 px", "under 30 px",
+        "drawn streets by day, plates of 40 px and wider found", "drawn streets by infra-red, likewise",
+        "photographs as infra-red night with the plates painted over first: none found in", "drawn plates in unseen photographs, found",
+        "corner error on these, median share of plate width, all", "of 60 px and wider in the input", "of 30 to 60 px", "under 30 px",
     )  # fmt: skip
     for index, question in enumerate(questions):
         report.table(question, cells["int8"][index], cells["fp32"][index])
