@@ -37,11 +37,3 @@ def weights_file(text):
     if not file.is_file():
         raise argparse.ArgumentTypeError(f"{file} is not there; name a state dict, such as the plate_detector.pt that training writes")
     return file
-
-
-def trained_weights(given, work, name):
-    """The state dict given by --weights, or the one that training left in its folder."""
-    file = given or work / f"{name}.pt"
-    if not file.is_file():
-        raise SystemExit(f"{file} is not there; train first, or name a state dict by --weights")
-    return file

@@ -9,6 +9,7 @@ import argparse
 import copy
 import hashlib
 import json
+import pathlib
 import sys
 import time
 
@@ -37,6 +38,26 @@ def arguments_of(description, samples, batch, rate):
     parser.add_argument("--start", type=places.weights_file, help="weights to start from (a state dict); default: random ones")
     parser.add_argument("--no-compile", action="store_true", help="don't compile the network: slower, but starts at once")
     return parser
+
+
+def export_arguments_of(description, name):
+    """The parser of an export command, with the options that every export has; `name` names the weights."""
+    parser = argparse.ArgumentParser(description=description)
+    parser.add_argument("--data", type=places.data_folder, required=True)
+    parser.add_argument("--work", type=places.outside_folder, required=True)
+    parser.add_argument("--output", type=pathlib.Path, required=True, help="folder for the two .onnx files")
+    parser.add_argument("--weights", type=places.weights_file, help=f"state dict (default: WORK/{name}.pt)")
+    parser.add_argument("--seed", type=int, default=3, help="which pictures set the int8 ranges")
+    return parser
+
+
+def trained(network, arguments, name):
+    """The network with the weights that an export command names, ready to run."""
+    file = arguments.weights or arguments.work / f"{name}.pt"
+    if not file.is_file():
+        raise SystemExit(f"{file} is not there; train first, or name a state dict by --weights")
+    network.load_state_dict(torch.load(file, weights_only=True))
+    return network.eval()
 
 
 def rate_at(samples, total, highest):

@@ -12,10 +12,8 @@ height and width (multiples of 32).  int8 is static: ranges from training
 pictures (never from validation or test ones), weights per channel.
 """
 
-import argparse
 import copy
 import json
-import pathlib
 import random
 
 import cv2
@@ -23,7 +21,7 @@ import numpy as np
 import onnx
 import torch
 
-import places
+import trainer
 from quantise import write_int8
 
 from . import photographs
@@ -90,17 +88,9 @@ def _range_inputs(data, work, seed):
 
 def main():
     """The command."""
-    parser = argparse.ArgumentParser(description=__doc__.split("\n", 1)[0])
-    parser.add_argument("--data", type=places.data_folder, required=True)
-    parser.add_argument("--work", type=places.outside_folder, required=True)
-    parser.add_argument("--output", type=pathlib.Path, required=True, help="folder for the two .onnx files")
-    parser.add_argument("--weights", type=places.weights_file, help="state dict (default: WORK/plate_detector.pt)")
-    parser.add_argument("--seed", type=int, default=3)
-    arguments = parser.parse_args()
+    arguments = trainer.export_arguments_of(__doc__.split("\n", 1)[0], "plate_detector").parse_args()
     torch.set_num_threads(1)
-    detector = PlateDetector()
-    detector.load_state_dict(torch.load(places.trained_weights(arguments.weights, arguments.work, "plate_detector"), weights_only=True))
-    detector.eval()
+    detector = trainer.trained(PlateDetector(), arguments, "plate_detector")
     arguments.output.mkdir(parents=True, exist_ok=True)
     fp32, int8 = (arguments.output / f"plate_detector.{precision}.onnx" for precision in ("fp32", "int8"))
 

@@ -16,6 +16,8 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+from layers import Residual, convolution
+
 MAPS = 13
 STRIDE_PX = 8
 CORNER_UNIT_PX = 32.0
@@ -24,25 +26,8 @@ MEAN_LEVEL, SPREAD_LEVEL = 114.0, 58.0
 LOG_SIDE_RANGE = (-4.0, 5.0)
 
 
-def _convolution(channels_in, channels_out, stride=1, kernel=3):
-    return nn.Sequential(
-        nn.Conv2d(channels_in, channels_out, kernel, stride, kernel // 2, bias=False),
-        nn.BatchNorm2d(channels_out),
-        nn.ReLU(inplace=True),
-    )
-
-
-class _Residual(nn.Module):
-    def __init__(self, channels):
-        super().__init__()
-        self.a = _convolution(channels, channels)
-
-    def forward(self, x):
-        return x + self.a(x)
-
-
 def _stage(channels_in, channels_out, blocks):
-    return nn.Sequential(_convolution(channels_in, channels_out, 2), *(_Residual(channels_out) for _ in range(blocks)))
+    return nn.Sequential(convolution(channels_in, channels_out, 2), *(Residual(channels_out) for _ in range(blocks)))
 
 
 def _twice(x):
@@ -55,17 +40,17 @@ class PlateDetector(nn.Module):
     def __init__(self, widths=(16, 24, 48, 80, 112), neck=48, blocks=(1, 3, 3, 2)):
         super().__init__()
         stem, w4, w8, w16, w32 = widths
-        self.s4 = nn.Sequential(_convolution(3, stem, 2), *_stage(stem, w4, blocks[0]))
+        self.s4 = nn.Sequential(convolution(3, stem, 2), *_stage(stem, w4, blocks[0]))
         self.s8 = _stage(w4, w8, blocks[1])
         self.s16 = _stage(w8, w16, blocks[2])
         self.s32 = _stage(w16, w32, blocks[3])
-        self.l32 = _convolution(w32, neck, 1, 1)
-        self.l16 = _convolution(w16, neck, 1, 1)
-        self.l8 = _convolution(w8, neck, 1, 1)
-        self.m16 = _convolution(neck, neck)
-        self.m8 = _convolution(neck, neck)
-        self.score_head = _convolution(neck, neck)
-        self.shape_head = _convolution(neck, neck)
+        self.l32 = convolution(w32, neck, 1, 1)
+        self.l16 = convolution(w16, neck, 1, 1)
+        self.l8 = convolution(w8, neck, 1, 1)
+        self.m16 = convolution(neck, neck)
+        self.m8 = convolution(neck, neck)
+        self.score_head = convolution(neck, neck)
+        self.shape_head = convolution(neck, neck)
         self.score = nn.Conv2d(neck, 1, 1)
         self.shape = nn.Conv2d(neck, MAPS - 1, 1)
         nn.init.normal_(self.score.weight, std=0.01)

@@ -4,10 +4,8 @@ A temperature is fitted on the validation crops first, so that a character's
 probability is one; then come `plate_reader_64x160.{fp32,int8}.onnx`.
 """
 
-import argparse
 import copy
 import json
-import pathlib
 import random
 
 import numpy as np
@@ -15,6 +13,7 @@ import onnx
 import torch
 
 import places
+import trainer
 from quantise import write_int8
 
 from . import crops
@@ -64,18 +63,11 @@ def _range_inputs(kept, seed):
 
 def main():
     """The command."""
-    parser = argparse.ArgumentParser(description=__doc__.split("\n", 1)[0])
-    parser.add_argument("--data", type=places.data_folder, required=True)
-    parser.add_argument("--work", type=places.outside_folder, required=True)
+    parser = trainer.export_arguments_of(__doc__.split("\n", 1)[0], "plate_reader")
     parser.add_argument("--models", type=places.models_folder, required=True)
-    parser.add_argument("--output", type=pathlib.Path, required=True)
-    parser.add_argument("--weights", type=places.weights_file, help="state dict (default: WORK/plate_reader.pt)")
-    parser.add_argument("--seed", type=int, default=3)
     arguments = parser.parse_args()
     torch.set_num_threads(1)
-    reader = PlateReader()
-    reader.load_state_dict(torch.load(places.trained_weights(arguments.weights, arguments.work, "plate_reader"), weights_only=True))
-    reader.eval()
+    reader = trainer.trained(PlateReader(), arguments, "plate_reader")
     logits, texts = [], []
     for _, picture, box, text, _ in crops.labelled(arguments.data, "val"):
         if all(char in ALPHABET for char in text):

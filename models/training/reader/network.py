@@ -10,27 +10,14 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+from layers import Residual, convolution
+
 ALPHABET = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 ROWS, COLUMNS = 2, 40
 PLACES = ROWS * COLUMNS
 MEAN_LEVEL, SPREAD_LEVEL = 112.0, 60.0
 # A place that no label speaks of: beside a character's centre.
 UNJUDGED = -100
-
-
-def _convolution(channels_in, channels_out, stride=1):
-    return nn.Sequential(
-        nn.Conv2d(channels_in, channels_out, 3, stride, 1, bias=False), nn.BatchNorm2d(channels_out), nn.ReLU(inplace=True)
-    )
-
-
-class _Residual(nn.Module):
-    def __init__(self, channels):
-        super().__init__()
-        self.a = _convolution(channels, channels)
-
-    def forward(self, x):
-        return x + self.a(x)
 
 
 class _Attention(nn.Module):
@@ -60,8 +47,8 @@ class PlateReader(nn.Module):
         super().__init__()
         a, b, c, d, e = widths
         self.net = nn.Sequential(
-            _convolution(1, a, 2), _Residual(a), _convolution(a, b, 2), _Residual(b), _convolution(b, c, (2, 1)), _Residual(c),
-            _Residual(c), _convolution(c, d, (2, 1)), _Residual(d), _convolution(d, e, (2, 1)),
+            convolution(1, a, 2), Residual(a), convolution(a, b, 2), Residual(b), convolution(b, c, (2, 1)), Residual(c),
+            Residual(c), convolution(c, d, (2, 1)), Residual(d), convolution(d, e, (2, 1)),
         )  # fmt: skip
         self.pos = nn.Parameter(torch.randn(1, PLACES, e) * 0.02)
         self.enc = nn.ModuleList([_Attention(e, 4, 2 * e)])

@@ -113,7 +113,7 @@ class SampleMaker:
             return self._photographed()
         return self._drawn()
 
-    def _scene(self, flat, rows):
+    def _scene(self, flat):
         """A grey scene with the plate in it, float32, and the plate's corners."""
         rng = self.rng
         char_height = math.exp(rng.uniform(math.log(8), math.log(42)))
@@ -155,7 +155,7 @@ class SampleMaker:
         if rng.random() < 0.04:
             flat = 255 - flat
         shade_flat(rng, self.noise, flat[..., None])
-        scene, corners, bend = self._scene(flat, plate.rows)
+        scene, corners, bend = self._scene(flat)
         picture = degraded(rng, self.noise, scene)
         patch, into = cut(picture, self._cutting(corners, box=[*corners.min(0), *corners.max(0)]))
         centres = np.array(plate.centres, np.float32)
