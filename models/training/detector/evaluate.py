@@ -329,6 +329,24 @@ def _report_sets(report, runners, data, threshold):
     return outcomes
 
 
+def _report_shapes(report, outcomes, data, threshold):
+    """Plates of 60 px and wider by the shape of their label: two-line and tilted ones are nearer to a square."""
+    scores = (0.3, threshold)
+    report.head("By the label's shape, both splits, labels as they are, int8, 60 px and wider", "width to height", *(f"score {s}" for s in scores))
+    for low, high in ((0.0, 1.9), (1.9, 3.2), (3.2, math.inf)):
+        found = {score: [0, 0] for score in scores}
+        for split in ("val", "test"):
+            outcome, scenes_ = outcomes[split, "int8", False], read_split(data, split)
+            for number, index, width in outcome.labels:
+                x0, y0, x1, y1 = scenes_[number].boxes[index]
+                if width < 60 or not low <= (x1 - x0) / (y1 - y0) < high:
+                    continue
+                for score, count in found.items():
+                    count[0] += outcome.plates.get((number, index), -1.0) >= score
+                    count[1] += 1
+        report.table(f"{low} to {high}", *(share(*count) for count in found.values()))
+
+
 def _report_sizes(report, models, data, threshold, against):
     """What each input size finds and costs, both weights, one run."""
     scenes_ = read_split(data, "val") + read_split(data, "test")
@@ -463,6 +481,7 @@ def main():
     runners = {precision: Runner(arguments.models / f"plate_detector.{precision}.onnx", DEFAULT_SIZE) for precision in ("int8", "fp32")}
     report = Report()
     outcomes = _report_sets(report, runners, arguments.data, arguments.threshold)
+    _report_shapes(report, outcomes, arguments.data, arguments.threshold)
     for split in ("val", "test"):
         error, _ = calibration_error(outcomes[split, "int8", True].judged)
         where = "where it was fitted" if split == "val" else "unseen"
