@@ -65,3 +65,21 @@ def motion_blur(rng, levels, lengths=(3, 5, 7)):
     ends = [(round(middle - reach_x), round(middle - reach_y)), (round(middle + reach_x), round(middle + reach_y))]
     cv2.line(kernel, ends[0], ends[1], 1, 1)
     return cv2.filter2D(levels, -1, kernel / kernel.sum(), borderType=cv2.BORDER_REPLICATE)
+
+
+def flare(rng, grey):
+    """A grey float picture in which the plate burns out and light spreads over its neighbourhood, as under an infra-red lamp.
+
+    Thin strokes lose to the shining ground around them.  Half the time a lamp
+    shines into the lens too.
+    """
+    height, width = grey.shape[:2]
+    grey = grey * rng.uniform(1.2, 2.2)
+    if rng.random() < 0.6:
+        spread = cv2.GaussianBlur(np.clip(grey - 170, 0, 400), (0, 0), max(0.8, height * rng.uniform(0.01, 0.06)))
+        grey = grey + spread * rng.uniform(0.2, 0.9)
+    if rng.random() < 0.5:
+        rows, columns = np.ogrid[:height, :width]
+        x, y, radius = rng.uniform(-0.2, 1.2) * width, rng.uniform(-0.2, 1.2) * height, rng.uniform(0.1, 0.5) * height
+        grey = grey + 255 * np.exp(-(((columns - x) ** 2 + (rows - y) ** 2) / radius**2)).astype(np.float32)
+    return grey

@@ -156,11 +156,42 @@ class _Design:
     char_gap: float
     group_gap: float
     two_line: bool
-    band: str = None  # "blue", "green", "arms"
+    band: str = None  # "blue", "green", "arms", "oval"
+    codes: tuple = ()  # what stands in the band
     separator: str = None  # between groups: "dash", "dot", "seal", "shield"
     least_width: float = 520.0
     captions: tuple = (0.0, 0.0)  # height of small print above and below the mark
     caption_ink: np.ndarray = None
+    line_gap: tuple = (10.0, 22.0)
+    relief: tuple = None  # (across px, down px, colour): a second set of characters behind the first
+
+
+def _slanted(mask_of, lean, char):
+    """A character that leans by so much of its height, as on show plates."""
+    mask = mask_of(char)
+    height, reach = mask.shape[0], round(abs(lean) * mask.shape[0])
+    start = reach if lean > 0 else 0
+    return cv2.warpAffine(mask, np.float32([[1, -lean, start], [0, 1, 0]]), (mask.shape[1] + reach, height))
+
+
+# Lean and relief of the characters on show plates: italic or "3D gel" lettering, both against the rules and both common.
+def _show_lettering(rng, design):
+    if rng.random() < 0.6:
+        slanted = functools.partial(_slanted, design.mask_of, rng.uniform(0.08, 0.25) * rng.choice([1, 1, 1, -1]))
+        # A leaning character overlaps its neighbour's box.
+        design.mask_of, design.char_gap = slanted, design.char_gap - rng.uniform(4, 12)
+    if rng.random() < 0.5:
+        colour = (design.ink + design.back) * rng.uniform(0.3, 0.7)
+        design.relief = (rng.choice([-3, -2, 2, 3]), rng.choice([-3, -2, 2, 3]), _shade(rng, colour, 30))
+
+
+def _motorcycle(rng, design):
+    """The smaller lettering of motorcycles, 64 x 44 mm with 10 mm strokes (SI 2001/561), nearly always on two lines."""
+    height = round(64 * PX_PER_MM)
+    design.mask_of = functools.partial(_stroke_mask, stroke_mm=rng.choice([10.5, 11.5, 12.5]), width_share=9, height_px=height)
+    design.char_height, design.char_gap, design.group_gap = 64.0, 10 * rng.uniform(0.8, 1.1), 30 * rng.uniform(0.7, 1.0)
+    design.two_line = len(design.groups) == 2 and rng.random() < 0.9
+    design.least_width, design.line_gap, design.band = rng.choice([0.0, 178.0, 229.0]), (9.0, 16.0), None
 
 
 def _uk_design(rng):
@@ -179,15 +210,22 @@ def _uk_design(rng):
         font, share = rng.choice(font_files()), rng.choice([9, 10, 10, 11])
         mask_of = functools.partial(_font_mask, font, height_px=round(79 * PX_PER_MM), width_share=share)
     char_gap = 11 * rng.uniform(0.8, 1.15)
-    two_line = len(groups) == 2 and rng.random() < 0.2
-    band = rng.choices([None, "blue", "green"], weights=[66, 24, 10])[0]
-    return _Design(
+    two_line = len(groups) == 2 and rng.random() < 0.26
+    band = rng.choices([None, "blue", "green", "oval"], weights=[60, 28, 9, 3])[0]
+    design = _Design(
         groups, ink, back, mask_of, 79.0, char_gap,
         group_gap=char_gap if rng.random() < 0.07 else 33 * rng.uniform(0.55, 1.1),  # misspaced now and then
         two_line=two_line,
         band=band if not two_line or rng.random() < 0.3 else None,
+        codes=_UK_CODES,
         least_width=(0.0 if rng.random() < 0.2 else 520.0) if not two_line else (0.0 if rng.random() < 0.2 else 285.0),
     )  # fmt: skip
+    roll = rng.random()
+    if roll < 0.06:
+        _motorcycle(rng, design)
+    elif roll < 0.16:
+        _show_lettering(rng, design)
+    return design
 
 
 def _european_design(rng):
@@ -220,6 +258,7 @@ def _european_design(rng):
         group_gap=rng.uniform(16, 42),
         two_line=two_line,
         band=("arms" if rng.random() < 0.2 else "blue") if banded and (not two_line or rng.random() < 0.4) else None,
+        codes=_EUROPEAN_CODES,
         separator=rng.choice(["dash", "dot", "seal", "shield", None]),
         least_width=0.0 if two_line or rng.random() < 0.4 else 520.0,
     )  # fmt: skip
@@ -266,27 +305,55 @@ def _put_text(image, text, centre, height_px, colour, thickness):
     cv2.putText(image, text, origin, cv2.FONT_HERSHEY_SIMPLEX, scale, [float(v) for v in colour], thickness, cv2.LINE_AA)
 
 
-def _draw_band(rng, image, width_px, kind):
+_UK_CODES = ("UK", "GB", "GB", "GB", "IRL")
+_EUROPEAN_CODES = (
+    "D", "D", "F", "I", "NL", "E", "PL", "B", "B", "A", "RO", "P", "CZ", "SK", "H", "S", "DK", "SLO", "HR", "L", "N", "UA",
+)  # fmt: skip
+
+
+def _draw_band(rng, image, width_px, kind, codes):
     height = image.shape[0]
     centre = width_px // 2
-    if kind == "arms":
+    if kind == "oval":  # a nationality sign in a ring, no field of its own
+        axes = (round(width_px * rng.uniform(0.38, 0.47)), round(min(width_px * 0.4, height * 0.3)))
+        cv2.ellipse(image, (centre, height // 2), axes, 0, 0, 360, (40, 40, 40), rng.choice([2, 3, 4]))
+    elif kind == "arms":
         size = width_px * rng.uniform(0.25, 0.42)
         x, y = centre + width_px * rng.uniform(-0.05, 0.2), height * rng.uniform(0.2, 0.36)
         shield = [(-1, -1), (1, -1), (1, 0.3), (0, 1.3), (-1, 0.3)]
         points = np.array([[x + size * dx, y + size * dy] for dx, dy in shield], np.int32)
         cv2.fillPoly(image, [points], _shade(rng, (60, 50, 90), 50).tolist())
     else:
-        image[:, :width_px] = _shade(rng, (150, 60, 10) if kind == "blue" else (70, 150, 20), 25)
+        # Cheap bands are drawn in black, old ones have faded.
+        blue = (150, 60, 10) if rng.random() < 0.85 else rng.choice([(30, 30, 30), (190, 150, 110)])
+        image[:, :width_px] = _shade(rng, blue if kind == "blue" else (70, 150, 20), 25)
         if kind == "blue" and rng.random() < 0.8:
             for hour in range(12):
                 angle = hour * math.pi / 6
                 at = (round(centre + width_px * 0.28 * math.cos(angle)), round(height * 0.34 + width_px * 0.28 * math.sin(angle)))
                 cv2.circle(image, at, 2, (60, 200, 230), -1)
     if kind != "green" or rng.random() < 0.5:
-        code = rng.choice(["UK", "GB", "GB", "D", "F", "I", "NL", "E", "PL", "B", "A", "RO", "P", "CZ", "IRL"])
-        colour = (40, 40, 40) if kind == "arms" else rng.choice([(235, 235, 235), (235, 235, 235), (60, 200, 230)])
+        code = rng.choice(codes)
+        colour = (40, 40, 40) if kind in ("arms", "oval") else rng.choice([(235, 235, 235), (235, 235, 235), (60, 200, 230)])
         size = width_px * rng.uniform(0.24, 0.5) / (1 if len(code) == 1 else 1.25)
-        _put_text(image, code, (centre, height * rng.uniform(0.7, 0.85)), size, colour, rng.choice([2, 3, 4]))
+        _put_code(rng, image, code, (centre, height * (0.5 if kind == "oval" else rng.uniform(0.62, 0.85))), size, colour)
+
+
+def _put_code(rng, image, code, centre, height_px, colour):
+    """The letters of a country, as tall as a third of the mark's at most, in plate lettering or in print."""
+    if not font_files() or rng.random() < 0.2:
+        _put_text(image, code, centre, height_px, colour, rng.choice([2, 3, 4]))
+        return
+    height_px = max(6, round(height_px))
+    font, share = rng.choice(font_files()), rng.choice([8, 9, 10])
+    masks = [_font_mask(font, char, height_px, share) for char in code]
+    x = round(centre[0] - (sum(mask.shape[1] for mask in masks) + 2 * len(masks)) / 2)
+    y = round(centre[1] - height_px / 2)
+    for mask in masks:
+        under = image[y : y + height_px, max(0, x) : max(0, x) + mask.shape[1]]
+        if under.shape[:2] == mask.shape:
+            under[:] = under + (np.array(colour, np.float32) - under) * (mask[..., None] / np.float32(255))
+        x += mask.shape[1] + 2
 
 
 def _draw_separator(rng, noise, image, x, y, height_px, kind, ink):
@@ -338,7 +405,7 @@ def _draw(rng, noise, design):
     text_width = max(width for _, width in lines)
     band = round(rng.uniform(38, 50) * PX_PER_MM) if design.band else 0
     width = max(round(design.least_width * PX_PER_MM), text_width + band + round(rng.uniform(14, 50) * PX_PER_MM))
-    char_height, line_gap = round(design.char_height * PX_PER_MM), round(rng.uniform(10, 22) * PX_PER_MM)
+    char_height, line_gap = round(design.char_height * PX_PER_MM), round(rng.uniform(*design.line_gap) * PX_PER_MM)
     text_height = char_height * len(lines) + line_gap * (len(lines) - 1)
     above, below = (round(caption * PX_PER_MM) for caption in design.captions)
     height = text_height + above + below + round(2 * rng.uniform(10, 18) * PX_PER_MM)
@@ -359,19 +426,29 @@ def _draw(rng, noise, design):
                     _draw_separator(rng, noise, image, x0, y, char_height, design.separator, design.ink)
                 continue
             y0, x0 = max(0, min(y, height - mask.shape[0])), max(0, min(x0, width - mask.shape[1]))
+            if design.relief:
+                _put_relief(image, mask, x0, y0, design.relief)
             under = image[y0 : y0 + mask.shape[0], x0 : x0 + mask.shape[1]]
             under += (design.ink - under) * (mask[..., None] / np.float32(255))
             centres.append((x0 + mask.shape[1] / 2, y0 + mask.shape[0] / 2, row))
         y += char_height + line_gap
     image = np.clip(image, 0, 255).astype(np.uint8)
     if band:
-        _draw_band(rng, image, band, design.band)
+        _draw_band(rng, image, band, design.band, design.codes)
     for caption, middle in ((above, above * 0.62), (below, height - below * 0.62)):
         if caption:
             words = "".join(rng.choice(LETTERS) for _ in range(rng.randrange(4, 13)))
             _put_text(image, words, (width / 2, middle), caption * rng.uniform(0.35, 0.6), design.caption_ink, rng.choice([1, 2, 3]))
     _draw_furniture(rng, image, design)
     return image, centres
+
+
+def _put_relief(image, mask, x0, y0, relief):
+    across, down, colour = relief
+    x0, y0 = x0 + across, y0 + down
+    under = image[max(0, y0) : y0 + mask.shape[0], max(0, x0) : x0 + mask.shape[1]]
+    if under.shape[:2] == mask.shape:
+        under += (colour - under) * (mask[..., None] / np.float32(255))
 
 
 def _draw_furniture(rng, image, design):

@@ -13,7 +13,8 @@ import places
 import roadside_plates
 from detector import evaluate, lettering, runner, scenes
 from detector.photographs import Photograph
-from reader.samples import SampleMaker, places_of
+from reader.samples import SampleMaker, Shares, places_of
+from reader.video import through_video
 
 
 def _white_plate(corners):
@@ -92,13 +93,30 @@ class Reader(unittest.TestCase):
         self.assertEqual((places_[0, 5], places_[0, 15], places_[1].max()), (11, 2, 0))
 
     def test_a_drawn_sample_knows_its_text(self):
-        maker = SampleMaker(random.Random(1), np.random.default_rng(1), [], None, 0.0, roadside_plates.SHARES)
-        for _ in range(20):
-            sample = maker.sample()
+        shares = Shares(photographed=0.0, junk=0.0, replaced=0.0, video=0.3, plates=roadside_plates.SHARES)
+        maker = SampleMaker(random.Random(1), np.random.default_rng(1), [], [], None, shares)
+        for sample in maker.batch(20):
             self.assertEqual(sample.patch.shape, (64, 160))
             # Two characters may stand so close that one place has to speak for both.
             self.assertLessEqual((sample.places > 0).sum(), len(sample.text))
             self.assertGreaterEqual((sample.places > 0).sum(), len(sample.text) - 2)
+
+
+    def test_a_place_without_a_plate_reads_as_nothing(self):
+        shares = Shares(photographed=0.0, junk=1.0, replaced=0.0)
+        for sample in SampleMaker(random.Random(1), np.random.default_rng(1), [], [], None, shares).batch(6):
+            self.assertEqual((sample.text, sample.places.max()), ("", 0))
+
+    def test_video_gives_each_picture_back_where_it_lay(self):
+        noise = np.random.default_rng(2)
+        pictures = [np.full(shape, level, np.uint8) for shape, level in (((40, 170), 60), ((61, 333), 120), ((90, 50), 200))]
+        for picture in pictures:  # texture, so that a displaced cell would show
+            picture[10:30, 10:40] = noise.integers(0, 255, (5, 10)).repeat(4, 0).repeat(3, 1)
+        for before, after in zip(pictures, through_video(random.Random(1), pictures)):
+            self.assertEqual(before.shape, after.shape)
+            self.assertLess(np.abs(before.astype(float) - after).mean(), 12)
+            self.assertGreater(np.corrcoef(before[8:32, 8:42].ravel(), after[8:32, 8:42].ravel())[0, 1], 0.8)
+        self.assertEqual(through_video(random.Random(1), []), [])
 
 
 class Places(unittest.TestCase):

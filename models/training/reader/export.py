@@ -1,27 +1,51 @@
 """Exports trained weights: `python -m reader.export --data DIR --work DIR --models DIR --output DIR`.
 
-A temperature is fitted on the validation crops first, so that a character's
-probability is one; then come `plate_reader_64x160.{fp32,int8}.onnx`.
+A temperature is fitted on the validation crops first, so that the probability
+of a mark is one; then come `plate_reader_64x160.{fp32,int8}.onnx`.
 """
 
 import copy
 import json
+import math
 import random
 
 import numpy as np
 import onnx
 import torch
+import torch.nn.functional as functional
 
 import places
 import trainer
 from quantise import write_int8
 
 from . import crops
-from .network import ALPHABET, PLACES, DeployedReader, PlateReader, decoded, normalised
+from .network import ALPHABET, PLACES, DeployedReader, PlateReader, normalised
 from .samples import UPRIGHT_MARGIN, box_corners, cut, grown
 
 RANGE_PATCHES = 120
-_FOLDED = str.maketrans("OIQ", "010")
+# Of the labels that one reader gave, and what a read then gives a wrong one.
+_WRONG_LABELS, _CHANCE_IF_WRONG = 0.04, 1e-4
+_TWINS = {"O": "0", "I": "1"}
+_CLASS = {char: index + 1 for index, char in enumerate(ALPHABET)}
+
+
+def _shapes(text):
+    return torch.tensor([_CLASS[_TWINS.get(char, char)] for char in text])
+
+
+def folded(probabilities):
+    """Probabilities (80, 37) with those of O added to 0 and of I to 1."""
+    into = torch.arange(len(ALPHABET) + 1)
+    for letter, digit in _TWINS.items():
+        into[_CLASS[letter]] = _CLASS[digit]
+    return torch.zeros_like(probabilities).index_add_(-1, into, probabilities)
+
+
+def chance_of(probabilities, shapes):
+    """The probability of a text, given as classes, under place probabilities (80, 37): the sum over all its paths."""
+    paths = probabilities.clamp_min(1e-9).log()[:, None]
+    lengths = torch.tensor([PLACES]), torch.tensor([len(shapes)])
+    return math.exp(-functional.ctc_loss(paths, shapes[None], *lengths, reduction="none").item())
 
 
 def patch_of(picture, box):
@@ -31,26 +55,28 @@ def patch_of(picture, box):
 
 
 def fit_temperature(logits, texts):
-    """The temperature at which the weakest character's probability is nearest to the share of texts read right.
+    """The temperature at which the truth is likeliest: least negative logarithm of the marks' probabilities.
 
-    Least squares between confidence and truth over a grid; O and 0, I and 1
-    count as one here, as grammar decides between them later.
+    The probability of a mark is that of all paths that spell it (CTC), O and 0,
+    I and 1 taken as one, as grammar decides between them later.  A share of the
+    labels is wrong; a truth that the reader gives next to nothing counts no more
+    than such a label does.
     """
-    best = (np.inf, 1.0)
-    for temperature in np.geomspace(0.25, 4.0, 81):
-        gap = 0.0
-        for logit, text in zip(logits, texts):
-            read, weakest = decoded(torch.softmax(logit / float(temperature), -1))
-            gap += (weakest - (read.translate(_FOLDED) == text.translate(_FOLDED))) ** 2
-        best = min(best, (gap, float(temperature)))
-    return best[1]
+    shapes = [_shapes(text) for text in texts]
+
+    def surprise(temperature):
+        chances = torch.tensor([chance_of(folded((logit / temperature).softmax(-1)), shape) for logit, shape in zip(logits, shapes)])
+        return -((1 - _WRONG_LABELS) * chances + _WRONG_LABELS * _CHANCE_IF_WRONG).log().mean().item()
+
+    return min((float(value) for value in np.geomspace(0.4, 2.5, 51)), key=surprise)
 
 
 def write_onnx(reader, path, temperature):
-    """Writes fp32 weights."""
+    """Writes fp32 weights; any number of patches a run."""
     deployed = DeployedReader(copy.deepcopy(reader), temperature).eval()
-    example = (torch.zeros(1, 1, 64, 160),)
-    torch.onnx.export(deployed, example, str(path), input_names=["x"], output_names=["y"], opset_version=17, dynamo=False)
+    # Two, so that no side is taken for one that never changes.
+    example = (torch.zeros(2, 1, 64, 160),)
+    torch.onnx.export(deployed, example, str(path), input_names=["x"], output_names=["y"], opset_version=17, dynamo=False, dynamic_axes={"x": {0: "plates"}, "y": {0: "plates"}})
     onnx.checker.check_model(str(path))
 
 
@@ -80,8 +106,9 @@ def main():
     fp32, int8 = (arguments.output / f"plate_reader_64x160.{precision}.onnx" for precision in ("fp32", "int8"))
     write_onnx(reader, fp32, temperature)
     kept = crops.prepare(arguments.data, arguments.work, arguments.models)
-    # Convolutions only: attention and the answer need more than eight bits.
-    write_int8(fp32, int8, _range_inputs(kept, arguments.seed), ("Conv", "Add", "Relu"), ("/reader/enc.0/",))
+    # The products of attention stay fp32: both their sides change from patch to patch.
+    attention = tuple(f"/reader/enc.{layer}/MatMul" for layer in range(len(reader.enc)))
+    write_int8(fp32, int8, _range_inputs(kept, arguments.seed), ("Conv", "Add", "Relu", "MatMul"), attention)
     print(json.dumps({"temperature": round(temperature, 3), "validation_crops": len(texts)}))
 
 

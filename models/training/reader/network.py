@@ -33,10 +33,11 @@ class _Attention(nn.Module):
         self.heads = heads
 
     def forward(self, x):
-        batch, places, width = x.shape
-        q, k, v = self.qkv(self.n1(x)).reshape(batch, places, 3, self.heads, -1).permute(2, 0, 3, 1, 4).unbind(0)
+        # Only the batch is open: fixed sides export without arithmetic on shapes.
+        width = self.o.in_features
+        q, k, v = self.qkv(self.n1(x)).reshape(-1, PLACES, 3, self.heads, width // self.heads).permute(2, 0, 3, 1, 4).unbind(0)
         attention = ((q * (width // self.heads) ** -0.5) @ k.transpose(-1, -2)).softmax(-1)
-        x = x + self.o((attention @ v).transpose(1, 2).reshape(batch, places, width))
+        x = x + self.o((attention @ v).transpose(1, 2).reshape(-1, PLACES, width))
         return x + self.f(self.n2(x))
 
 
@@ -48,10 +49,10 @@ class PlateReader(nn.Module):
         a, b, c, d, e = widths
         self.net = nn.Sequential(
             convolution(1, a, 2), Residual(a), convolution(a, b, 2), Residual(b), convolution(b, c, (2, 1)), Residual(c),
-            Residual(c), convolution(c, d, (2, 1)), Residual(d), convolution(d, e, (2, 1)),
+            Residual(c), convolution(c, d, (2, 1)), Residual(d), Residual(d), convolution(d, e, (2, 1)), Residual(e),
         )  # fmt: skip
         self.pos = nn.Parameter(torch.randn(1, PLACES, e) * 0.02)
-        self.enc = nn.ModuleList([_Attention(e, 4, 2 * e)])
+        self.enc = nn.ModuleList([_Attention(e, 4, 2 * e) for _ in range(2)])
         self.nf = nn.LayerNorm(e)
         self.head = nn.Linear(e, len(ALPHABET) + 1)
 

@@ -15,21 +15,18 @@ from torch.utils.data import DataLoader, IterableDataset
 import places
 import trainer
 
-from . import crops
+from . import crops, junk
 from .network import ALPHABET, LOSS_WEIGHTS, PlateReader, loss_parts, normalised
-from .samples import SampleMaker
+from .samples import SampleMaker, Shares
 
-# UK, European, overseas; of the drawn plates.
-PLATE_SHARES = (0.58, 0.38, 0.04)
-PHOTOGRAPHED_SHARE = 0.3
 _CLASS = {char: index + 1 for index, char in enumerate(ALPHABET)}
 
 
 class Samples(IterableDataset):
     """Batches of (patches uint8 (N, 64, 160), classes of all texts, lengths (N), places (N, 80)), endless; for one worker."""
 
-    def __init__(self, kept, seed, batch, first):
-        self.kept, self.seed, self.batch, self.first = kept, seed, batch, first
+    def __init__(self, kept, blanks, seed, batch, first):
+        self.kept, self.blanks, self.seed, self.batch, self.first = kept, blanks, seed, batch, first
 
     def __iter__(self):
         cv2.setNumThreads(0)
@@ -42,11 +39,11 @@ class Samples(IterableDataset):
             return pictures[crop.file].copy()
 
         weighted = [crop for crop in self.kept for _ in range(crop.weight)]
-        maker = SampleMaker(rng, noise, weighted, load, PHOTOGRAPHED_SHARE, PLATE_SHARES)
+        maker = SampleMaker(rng, noise, weighted, self.blanks, load, Shares())
         number = self.first
         while True:
             rng.seed(self.seed * 1_000_003 + number)
-            batch = [maker.sample() for _ in range(self.batch)]
+            batch = maker.batch(self.batch)
             number += self.batch
             texts = [_CLASS[char] for sample in batch for char in sample.text]
             yield (
@@ -73,10 +70,11 @@ def main():
     torch.set_num_threads(1)
     torch.manual_seed(arguments.seed)
     kept = crops.prepare(arguments.data, arguments.work, arguments.models, progress=tqdm.tqdm)
+    blanks = [crops.Crop(file, "", box, corners, 1) for file, box, corners in junk.prepare(arguments.data, arguments.work, arguments.models)]
     parts = ("text", "places")
     training = trainer.Training(arguments, PlateReader(), "plate_reader", _loss_of, parts, LOSS_WEIGHTS, betas=(0.9, 0.98), clip=5.0)
-    samples = Samples(kept, arguments.seed, arguments.batch, training.samples)
-    training.run(DataLoader(samples, batch_size=None, num_workers=1, prefetch_factor=6), crops=len(kept))
+    samples = Samples(kept, blanks, arguments.seed, arguments.batch, training.samples)
+    training.run(DataLoader(samples, batch_size=None, num_workers=1, prefetch_factor=6), crops=len(kept), junk=len(blanks))
 
 
 if __name__ == "__main__":
