@@ -77,7 +77,7 @@ _LAYOUTS = {
     "UA": ("LL DDDD LL",),
     "other": ("LLL DDDD", "LLDD LLD", "DDLL DDD", "LL DD L DDDD"),
 }
-_COUNTRY_WEIGHTS = {"DE": 5, "FR": 2, "ES": 2, "IT": 2, "NL": 2, "PL": 2, "BE": 2, "RO": 2, "other": 4}
+_COUNTRY_WEIGHTS = {"DE": 5, "FR": 2, "ES": 2, "IT": 2, "NL": 2, "PL": 2, "BE": 2, "RO": 2, "AT": 2, "CH": 2, "other": 4}
 
 _YELLOW_BACK = ("NL",)
 
@@ -163,6 +163,7 @@ class _Design:
     captions: tuple = (0.0, 0.0)  # height of small print above and below the mark
     caption_ink: np.ndarray = None
     line_gap: tuple = (10.0, 22.0)
+    flanks: tuple = (None, None)  # separators left and right of the upper of two lines
     relief: tuple = None  # (across px, down px, colour): a second set of characters behind the first
 
 
@@ -250,7 +251,7 @@ def _european_design(rng):
     else:
         font = rng.choice(font_files()) if rng.random() < 0.7 else font_files()[0]
         mask_of = functools.partial(_font_mask, font, height_px=height_px, width_share=rng.choice([7, 8, 9, 9, 10, 10]))
-    two_line = len(groups) >= 2 and rng.random() < 0.15
+    two_line = len(groups) >= 2 and rng.random() < 0.27
     banded = country not in ("CH", "other") and rng.random() < 0.8
     return _Design(
         groups, ink, back, mask_of, char_height,
@@ -259,6 +260,7 @@ def _european_design(rng):
         two_line=two_line,
         band=("arms" if rng.random() < 0.2 else "blue") if banded and (not two_line or rng.random() < 0.4) else None,
         codes=_EUROPEAN_CODES,
+        flanks=tuple(rng.choice([None, "seal", "shield", "seal", "shield", "dot"]) for _ in range(2)) if two_line else (None, None),
         separator=rng.choice(["dash", "dot", "seal", "shield", None]),
         least_width=0.0 if two_line or rng.random() < 0.4 else 520.0,
     )  # fmt: skip
@@ -370,6 +372,11 @@ def _draw_separator(rng, noise, image, x, y, height_px, kind, ink):
             cv2.circle(image, at, radius, _shade(rng, colour, 40).tolist(), -1)
             if rng.random() < 0.6:
                 cv2.circle(image, at, radius, _shade(rng, (100, 100, 100), 60).tolist(), rng.choice([1, 2, 3]))
+            if rng.random() < 0.5:  # the month of a test, the letters of an office
+                word = rng.choice([str(rng.randrange(1, 13)), f"{rng.randrange(100):02d}", rng.choice(LETTERS)])
+                mask = np.zeros(image.shape[:2], np.uint8)
+                _put_text(mask, word, at, radius * rng.uniform(0.6, 1.2), (255,), rng.choice([1, 1, 2]))
+                image[mask > 127] = _shade(rng, (60, 60, 60), 50)
     else:  # a shield of random colours
         width, height = round(rng.uniform(18, 34) * PX_PER_MM), round(rng.uniform(24, 48) * PX_PER_MM)
         top, left = max(0, middle - height // 2), max(0, x - width // 2)
@@ -401,10 +408,13 @@ def _set_line(design, groups):
 
 
 def _draw(rng, noise, design):
+    # Seals and arms beside the upper line widen the plate.
+    flanked = round(sum(44 * PX_PER_MM for kind in design.flanks if kind))
     lines = [_set_line(design, groups) for groups in _lines(rng, design)]
     text_width = max(width for _, width in lines)
     band = round(rng.uniform(38, 50) * PX_PER_MM) if design.band else 0
-    width = max(round(design.least_width * PX_PER_MM), text_width + band + round(rng.uniform(14, 50) * PX_PER_MM))
+    upper = lines[0][1] + flanked
+    width = max(round(design.least_width * PX_PER_MM), max(text_width, upper) + band + round(rng.uniform(14, 50) * PX_PER_MM))
     char_height, line_gap = round(design.char_height * PX_PER_MM), round(rng.uniform(*design.line_gap) * PX_PER_MM)
     text_height = char_height * len(lines) + line_gap * (len(lines) - 1)
     above, below = (round(caption * PX_PER_MM) for caption in design.captions)
@@ -419,6 +429,11 @@ def _draw(rng, noise, design):
     for row, (placed, line_width) in enumerate(lines):
         slack = width - band - line_width
         left = band + slack / 2 + rng.uniform(-0.25, 0.25) * slack
+        for side, kind in enumerate(design.flanks if not centres else ()):
+            # Beside the upper line, where there is room for it.
+            middle = (band + left) / 2 if side == 0 else (left + line_width + width) / 2
+            if kind and min(middle - band, width - middle) > 12 * PX_PER_MM and abs(middle - left - side * line_width) > 14 * PX_PER_MM:
+                _draw_separator(rng, noise, image, round(middle), y, char_height, kind, design.ink)
         for char, mask, x in placed:
             x0 = round(left + x)
             if char is None:
