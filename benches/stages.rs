@@ -7,7 +7,7 @@
 
 use std::hint::black_box;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use criterion::{BatchSize, Criterion, criterion_group, criterion_main};
 use kerbside::anpr::core::{Core, CoreOptions, Effect, Event, Sighting};
@@ -25,7 +25,7 @@ use kerbside::vision::detector::{Detector, DetectorOptions};
 use kerbside::vision::manifest::{InputSize, ModelStore, Precision};
 use kerbside::vision::onnx::Runtime;
 use kerbside::vision::patch::{PatchCutter, PlatePatch};
-use kerbside::vision::reader::Reader;
+use kerbside::vision::reader::{PLATES_A_RUN, Reader};
 use kerbside::vision::{Vision, VisionOptions};
 
 fn root() -> PathBuf {
@@ -78,9 +78,20 @@ fn vision(c: &mut Criterion) {
             c.bench_function("rectification", |b| b.iter(|| cutter.cut(black_box(&frame), plate, &mut patch).unwrap()));
         }
         cutter.cut(&frame, plate, &mut patch).unwrap();
-        let (entry, network) = store.load_reader(&runtime, precision).unwrap();
+        let (entry, network) = store.load_reader(&runtime, precision, PLATES_A_RUN).unwrap();
         let mut reader = Reader::new(&entry, network).unwrap();
         c.bench_function(&format!("reader/{}", precision.as_str()), |b| b.iter(|| reader.read(black_box(&patch)).unwrap()));
+        // Per plate, to stand beside the one above; a reader whose file fixes one plate a run gains nothing.
+        let (batch, mut reads) = (vec![patch.clone(); PLATES_A_RUN], Vec::with_capacity(PLATES_A_RUN));
+        c.bench_function(&format!("reader/a_plate_among_{PLATES_A_RUN}/{}", precision.as_str()), |b| {
+            b.iter_custom(|rounds| {
+                let start = Instant::now();
+                for _ in 0..rounds {
+                    reader.read_batch(black_box(&batch), &mut reads).unwrap();
+                }
+                start.elapsed().div_f64(PLATES_A_RUN as f64)
+            });
+        });
         if precision == Precision::Int8 {
             let read = reader.read(&patch).unwrap();
             let mut decoder = Decoder::new(Grammar::new(start()), DecodeOptions::default());

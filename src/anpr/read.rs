@@ -6,6 +6,9 @@
 
 use super::vrm::{GLYPHS, Glyph, Vrm};
 
+/// Presence from which a slot counts as a character.
+const PRESENT: f32 = 0.5;
+
 /// One character position of a read.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Slot {
@@ -25,6 +28,20 @@ impl Slot {
             weights = [1.0 / 36.0; GLYPHS];
         }
         Self { glyphs: weights, presence: presence.clamp(0.0, 1.0) }
+    }
+
+    /// The geometric mean of two looks at one character: of the glyphs' probabilities, and of the odds of presence.
+    #[must_use]
+    pub fn blended(&self, other: &Self) -> Self {
+        // A glyph that one look rounds to zero must not be impossible.
+        const FLOOR: f32 = 1e-6;
+        let mut glyphs = [0.0; GLYPHS];
+        for (into, (a, b)) in glyphs.iter_mut().zip(self.glyphs.iter().zip(&other.glyphs)) {
+            *into = (a.max(FLOOR) * b.max(FLOOR)).sqrt();
+        }
+        let present = (self.presence.max(FLOOR) * other.presence.max(FLOOR)).sqrt();
+        let absent = ((1.0 - self.presence).max(FLOOR) * (1.0 - other.presence).max(FLOOR)).sqrt();
+        Self::new(glyphs, present / (present + absent))
     }
 
     /// The likeliest glyph and its probability (the first of equals).
@@ -87,14 +104,87 @@ impl PlateRead {
         if n > 0.0 { sum / n } else { f32::NEG_INFINITY }
     }
 
+    /// Two looks at one plate as one read: slot by slot the geometric mean of what they say, so that a look which is sure
+    /// outweighs one which is not, and two that contradict each other are less sure than either. Looks that see a different
+    /// number of characters are rivals: the surer of them stands alone.
+    #[must_use]
+    pub fn blended(&self, other: &Self) -> Self {
+        let (surer, second) = if other.mean_ln() > self.mean_ln() { (other, self) } else { (self, other) };
+        if surer.present().count() != second.present().count() {
+            return *surer;
+        }
+        // Doubtful slots stand in the gaps between characters; a gap in which the looks have as many is blended too.
+        let in_gaps = |read: &Self| {
+            let (mut counts, mut gap) = ([0u8; Self::MAX + 1], 0);
+            for slot in read.slots() {
+                if slot.presence >= PRESENT {
+                    gap += 1;
+                } else {
+                    counts[gap] += 1;
+                }
+            }
+            counts
+        };
+        let (gaps, seconds_gaps) = (in_gaps(surer), in_gaps(second));
+        let same = |gap: usize| gaps[gap] == seconds_gaps[gap];
+        let (mut gap, mut seconds_gap) = (0, 0);
+        // Of the second look only what has a partner in the first is left: as many slots, in the same order.
+        let mut partners = second.slots().iter().filter(|slot| {
+            let present = slot.presence >= PRESENT;
+            let partnered = present || same(seconds_gap);
+            seconds_gap += usize::from(present);
+            partnered
+        });
+        Self::from_slots(surer.slots().iter().map(|slot| {
+            let present = slot.presence >= PRESENT;
+            let partnered = present || same(gap);
+            gap += usize::from(present);
+            match partnered.then(|| partners.next()).flatten() {
+                Some(partner) => slot.blended(partner),
+                None => *slot,
+            }
+        }))
+    }
+
     fn present(&self) -> impl Iterator<Item = &Slot> {
-        self.slots().iter().filter(|s| s.presence >= 0.5)
+        self.slots().iter().filter(|s| s.presence >= PRESENT)
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// A slot that shows `c` with probability `p`, and `other` else.
+    fn shows(c: char, p: f32, other: char, presence: f32) -> Slot {
+        let mut w = [0.0; GLYPHS];
+        w[Glyph::from_char(c).expect("glyph").index()] = p;
+        w[Glyph::from_char(other).expect("glyph").index()] += 1.0 - p;
+        Slot::new(w, presence)
+    }
+
+    #[test]
+    fn two_looks_blend_slot_by_slot() {
+        let sure = PlateRead::from_slots([shows('A', 0.99, 'B', 0.99), shows('I', 0.9, 'J', 0.2), shows('7', 0.98, '1', 0.97)]);
+        let doubtful = PlateRead::from_slots([shows('B', 0.6, 'A', 0.9), shows('7', 0.9, '1', 0.9)]);
+        let both = doubtful.blended(&sure);
+        assert_eq!(both.raw().expect("two characters").to_string(), "A7", "the sure look outweighs the doubtful one");
+        assert!(both.slots()[0].best().1 < 0.99, "a contradiction costs");
+        assert_eq!(both.slots().len(), 3, "the surer look's doubtful slot stays");
+        assert!((both.slots()[1].presence - 0.2).abs() < 1e-6);
+        assert_eq!(both, sure.blended(&doubtful), "the order does not matter");
+        let same = sure.blended(&sure);
+        for (a, b) in same.slots().iter().zip(sure.slots()) {
+            assert!((a.presence - b.presence).abs() < 1e-4 && (a.best().1 - b.best().1).abs() < 1e-4);
+        }
+    }
+
+    #[test]
+    fn looks_that_count_differently_are_rivals() {
+        let three = PlateRead::from_slots(['A', 'B', 'C'].map(|c| shows(c, 0.9, '0', 0.9)));
+        let two = PlateRead::from_slots(['A', 'B'].map(|c| shows(c, 0.99, '0', 0.99)));
+        assert_eq!((three.blended(&two), two.blended(&three)), (two, two));
+    }
 
     #[test]
     fn slots_that_are_probably_empty_are_not_in_the_raw_text() {

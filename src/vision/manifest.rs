@@ -3,8 +3,9 @@
 //! Read once at start. A file whose SHA-256 differs from its manifest is refused before the runtime sees it, so half
 //! an upgrade can't run.
 //!
-//! One detector file serves several input sizes: where the shape of a tensor says a name (`"width"`) instead of a number, the
-//! file leaves that side open, and `sizes_px` says which widths and heights it was measured at. The reader has one size.
+//! Where the shape of a tensor says a name (`"width"`) instead of a number, the file leaves that side open. A detector's file
+//! serves several input sizes that way: `sizes_px` says which widths and heights it was measured at. A reader has one
+//! size, but may leave open how many plates a run reads (`"plates"`).
 
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -237,12 +238,21 @@ enum RawSide {
 }
 
 impl RawTensor {
-    /// Its sides; open ones get the lengths given, in order.
-    fn spec(&self, open: &[usize]) -> TensorSpec {
-        let mut open = open.iter().copied();
+    /// Its sides; open ones get the lengths given, in order, once for good.
+    fn settled(&self, lengths: &[usize]) -> TensorSpec {
+        let mut lengths = lengths.iter().copied();
+        self.spec(|name| Side::AtLoad { name, length: lengths.next().unwrap_or(0) })
+    }
+
+    /// Its sides; open ones stay so for each run, up to a length.
+    fn open(&self, most: usize) -> TensorSpec {
+        self.spec(|name| Side::EachRun { name, most })
+    }
+
+    fn spec(&self, mut open: impl FnMut(String) -> Side) -> TensorSpec {
         let sides = self.shape.iter().map(|side| match side {
-            RawSide::Fixed(length) => Side { length: *length, name: None },
-            RawSide::Open(name) => Side { length: open.next().unwrap_or(0), name: Some(name.clone()) },
+            RawSide::Fixed(length) => Side::Fixed(*length),
+            RawSide::Open(name) => open(name.clone()),
         });
         TensorSpec { name: self.name.clone(), sides: sides.collect() }
     }
@@ -286,12 +296,23 @@ impl ModelEntry {
             Role::Reader if !self.sizes_px.is_empty() || self.default_size_px.is_some() => {
                 fault("`sizes_px` and `default_size_px` are a detector's; a reader has one size")
             }
-            Role::Reader if input.iter().chain(output).any(|side| matches!(side, Open(_))) => {
-                fault("the sides of a reader's tensors are numbers; it has one size")
-            }
-            Role::Reader => Ok(()),
+            Role::Reader => match (input, output) {
+                ([Fixed(1), inner @ ..], [Fixed(1), outer @ ..]) if all_fixed(inner) && all_fixed(outer) => Ok(()),
+                ([Open(plates), inner @ ..], [Open(same), outer @ ..])
+                    if plates == same && all_fixed(inner) && all_fixed(outer) =>
+                {
+                    Ok(())
+                }
+                _ => fault(
+                    "a reader's input is [1, 1, height, width] and its output [1, places, classes], all numbers; or both begin with \"plates\", the side's name in the file, where that leaves open how many it reads in one run",
+                ),
+            },
         }
     }
+}
+
+fn all_fixed(sides: &[RawSide]) -> bool {
+    sides.iter().all(|side| matches!(side, RawSide::Fixed(_)))
 }
 
 /// A model folder whose manifest has been read.
@@ -339,18 +360,24 @@ impl ModelStore {
         })?;
         // Invariant of `check`: a detector has a stride and it isn't zero.
         let cells = |side: usize| side / entry.stride.map_or(1, |s| s as usize);
-        let input = entry.input.spec(&[size.height_px, size.width_px]);
-        let output = entry.output.spec(&[cells(size.height_px), cells(size.width_px)]);
+        let input = entry.input.settled(&[size.height_px, size.width_px]);
+        let output = entry.output.settled(&[cells(size.height_px), cells(size.width_px)]);
         Ok((entry.clone(), size, Network::load(runtime, &self.verified(entry)?, &input, &output)?))
     }
 
-    /// Finds the reader, checks the file's hash, loads it, and holds its tensors to the manifest.
+    /// Finds the reader, checks the file's hash, loads it with room for `most_plates` a run (for one where the file says so),
+    /// and holds its tensors to the manifest.
     ///
     /// # Errors
     /// When there is no such entry, the file is missing or another one, or the runtime refuses it.
-    pub fn load_reader(&self, runtime: &Runtime, precision: Precision) -> Result<(ModelEntry, Network), ManifestError> {
+    pub fn load_reader(
+        &self,
+        runtime: &Runtime,
+        precision: Precision,
+        most_plates: usize,
+    ) -> Result<(ModelEntry, Network), ManifestError> {
         let entry = self.find(Role::Reader, precision)?;
-        let (input, output) = (entry.input.spec(&[]), entry.output.spec(&[]));
+        let (input, output) = (entry.input.open(most_plates), entry.output.open(most_plates));
         Ok((entry.clone(), Network::load(runtime, &self.verified(entry)?, &input, &output)?))
     }
 
@@ -400,6 +427,31 @@ mod tests {
         {
             let error = text.parse::<InputSize>().expect_err(text);
             assert!(error.contains(word) && error.contains(text), "{error}");
+        }
+    }
+
+    #[test]
+    fn a_reader_leaves_open_how_many_it_reads_or_nothing() {
+        let check = |input: &str, output: &str| {
+            let text = format!(
+                "name = 'r'\nrole = 'reader'\nprecision = 'int8'\nfile = 'r.onnx'\nsha256 = ''\ntraining = ''\ndata = []\nmetrics = ''\n\
+                 input = {{ name = 'x', shape = [{input}] }}\noutput = {{ name = 'y', shape = [{output}] }}"
+            );
+            toml::from_str::<ModelEntry>(&text).expect("an entry").check()
+        };
+        for first in ["1", "'plates'"] {
+            assert_eq!(check(&format!("{first}, 1, 64, 160"), &format!("{first}, 80, 37")), Ok(()));
+        }
+        for (input, output) in [
+            ("'plates', 1, 64, 160", "1, 80, 37"),
+            ("'plates', 1, 64, 160", "'rows', 80, 37"),
+            ("1, 1, 64, 'width'", "1, 80, 37"),
+            ("'plates', 1, 64, 160", "'plates', 'places', 37"),
+            ("2, 1, 64, 160", "2, 80, 37"),
+            ("", ""),
+        ] {
+            let error = check(input, output).expect_err(input);
+            assert!(error.contains("r.int8") && error.contains("\"plates\""), "{error}");
         }
     }
 

@@ -3,6 +3,8 @@
 //! [`Vision::look`] takes a frame and gives what it saw: candidates, each with its read. It has never heard of a
 //! hotlist, a passage or a message. `onnx` is the only file that names the runtime; OpenCV's image maths stays in this room.
 
+mod batch;
+mod collapse;
 pub mod detector;
 pub mod evidence;
 pub mod manifest;
@@ -16,11 +18,11 @@ use std::fmt;
 use std::path::Path;
 use std::time::Duration;
 
+use self::batch::Batch;
 use self::detector::{Candidate, Detector, DetectorOptions};
 use self::manifest::{InputSize, ManifestError, ModelStore, Precision};
 use self::onnx::Runtime;
-use self::patch::{PatchCutter, PlatePatch};
-use self::reader::Reader;
+use self::reader::{PLATES_A_RUN, Reader};
 use crate::anpr::read::PlateRead;
 use crate::clock::thread_cpu_time;
 use crate::frame::Frame;
@@ -101,11 +103,8 @@ pub struct StageTimes {
 pub struct Vision {
     detector: Detector,
     reader: Reader,
-    cutter: PatchCutter,
-    level: PlatePatch,
-    upright: PlatePatch,
+    batch: Batch,
     second_look_below: f32,
-    candidates: Vec<Candidate>,
     seen: Vec<SeenPlate>,
     names: [String; 2],
 }
@@ -122,18 +121,15 @@ impl Vision {
         let store = ModelStore::open(models)?;
         let (detector_entry, size, network) = store.load_detector(runtime, options.precision, options.detector_input)?;
         let detector = Detector::new(&detector_entry, network, options.detector)?;
-        let (reader_entry, network) = store.load_reader(runtime, options.precision)?;
+        let (reader_entry, network) = store.load_reader(runtime, options.precision, PLATES_A_RUN)?;
         let reader = Reader::new(&reader_entry, network)?;
         // The size is part of the detector's name: what it finds depends on it.
         let detector_name = format!("{}_{size}.{}", detector_entry.name, options.precision.as_str());
         Ok(Self {
             detector,
             reader,
-            cutter: PatchCutter::new(),
-            level: PlatePatch::new(),
-            upright: PlatePatch::new(),
+            batch: Batch::new(options.detector.max_candidates),
             second_look_below: options.second_look_below,
-            candidates: Vec::with_capacity(options.detector.max_candidates),
             seen: Vec::with_capacity(options.detector.max_candidates),
             names: [detector_name, reader_entry.label()],
         })
@@ -150,15 +146,15 @@ impl Vision {
     /// When the detector fails on this frame.
     pub fn look(&mut self, frame: &Frame, region: Rect<FramePx>) -> Result<(&[SeenPlate], StageTimes), VisionError> {
         let start = thread_cpu_time();
-        self.candidates.clear();
-        self.candidates.extend_from_slice(self.detector.detect(frame, region)?);
+        let candidates = self.detector.detect(frame, region)?;
         let detected = thread_cpu_time();
         self.seen.clear();
-        for i in 0..self.candidates.len() {
-            let candidate = self.candidates[i];
-            let read = self.read_candidate(frame, &candidate).ok();
-            self.seen.push(SeenPlate { candidate, read, clipped: touches_edge(candidate.bounds, frame.bounds()) });
-        }
+        self.seen.extend(candidates.iter().map(|candidate| SeenPlate {
+            candidate: *candidate,
+            read: None,
+            clipped: touches_edge(candidate.bounds, frame.bounds()),
+        }));
+        self.read_seen(frame);
         let times = StageTimes { detect: detected.saturating_sub(start), read: thread_cpu_time().saturating_sub(detected) };
         Ok((&self.seen, times))
     }
@@ -181,20 +177,32 @@ impl Vision {
     /// # Errors
     /// When the box lies outside the frame or the runtime fails.
     pub fn read_box(&mut self, frame: &Frame, bounds: Rect<FramePx>) -> Result<PlateRead, VisionError> {
-        self.cutter.cut(frame, upright_quad(bounds), &mut self.upright)?;
-        self.reader.read(&self.upright)
+        self.batch.clear();
+        self.batch.cut(frame, upright_quad(bounds), 0)?;
+        self.reader.read(&self.batch.patches()[0])
     }
 
-    /// Reads a candidate from its corners, and again from its upright box where the first look leaves doubt: corners
-    /// can be off on plates far from any that training showed. The surer of the two counts.
-    fn read_candidate(&mut self, frame: &Frame, candidate: &Candidate) -> Result<PlateRead, VisionError> {
-        self.cutter.cut(frame, level_quad(candidate.corners), &mut self.level)?;
-        let first = self.reader.read(&self.level)?;
-        if first.weakest() >= self.second_look_below {
-            return Ok(first);
+    /// Reads what was seen from its corners, all of it as a batch, and again from its upright box, as a second batch, where
+    /// the first look leaves doubt: corners can be off on plates far from any that training showed. Where the first look
+    /// fails there is no read, where the second does the first one stands.
+    fn read_seen(&mut self, frame: &Frame) {
+        self.batch.clear();
+        for (i, plate) in self.seen.iter().enumerate() {
+            self.batch.cut(frame, level_quad(plate.candidate.corners), i).ok();
         }
-        let second = self.read_box(frame, candidate.bounds)?;
-        Ok(if second.mean_ln() > first.mean_ln() { second } else { first })
+        for (i, level) in self.batch.read(&mut self.reader) {
+            self.seen[i].read = Some(*level);
+        }
+        self.batch.clear();
+        for (i, plate) in self.seen.iter().enumerate() {
+            if plate.read.is_some_and(|level| level.weakest() < self.second_look_below) {
+                self.batch.cut(frame, upright_quad(plate.candidate.bounds), i).ok();
+            }
+        }
+        for (i, upright) in self.batch.read(&mut self.reader) {
+            let read = &mut self.seen[i].read;
+            *read = read.map(|level| level.blended(upright));
+        }
     }
 }
 

@@ -11,7 +11,7 @@ use std::sync::{Mutex, PoisonError};
 use ort::environment::Environment;
 use ort::session::Session;
 use ort::session::builder::GraphOptimizationLevel;
-use ort::value::{Outlet, Tensor, ValueType};
+use ort::value::{Outlet, TensorRef, ValueType};
 
 /// Why the library or a model can't be used. Each one is mended by the installation, not by another try.
 #[derive(Debug, thiserror::Error)]
@@ -83,17 +83,56 @@ impl Runtime {
     }
 }
 
-/// One side of a tensor: its length in this process, and the name it has in a file that leaves the length open.
+/// One side of a tensor: its length, and who settles it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Side {
-    /// Its length here.
-    pub length: usize,
-    /// Its name in the graph; none where the file itself says the length.
-    pub name: Option<String>,
+pub enum Side {
+    /// The file itself says the length.
+    Fixed(usize),
+    /// The file leaves the length open under this name; it is settled when the model is loaded, once for good: the runtime
+    /// then plans memory and kernels as for a file of that very size.
+    AtLoad {
+        /// Its name in the graph.
+        name: String,
+        /// Its length in this process.
+        length: usize,
+    },
+    /// The file leaves the length open under this name, and it stays open: each run is for as many as there are to do.
+    /// Only the outermost side can be such a one.
+    EachRun {
+        /// Its name in the graph.
+        name: String,
+        /// Its length in the longest run, for which room is kept.
+        most: usize,
+    },
 }
 
-/// What a model takes or gives: the tensor's name and shape. A side that the file leaves open is settled when the
-/// model is loaded, once for good: the runtime then plans memory and kernels as for a file of that very size.
+impl Side {
+    /// Its length; where each run settles it, that of the longest.
+    const fn length(&self) -> usize {
+        match self {
+            Self::Fixed(length) | Self::AtLoad { length, .. } => *length,
+            Self::EachRun { most, .. } => *most,
+        }
+    }
+
+    /// As the loaded model describes it.
+    fn when_loaded(&self) -> String {
+        match self {
+            Self::Fixed(length) | Self::AtLoad { length, .. } => length.to_string(),
+            Self::EachRun { name, .. } => name.clone(),
+        }
+    }
+
+    /// As the manifest describes it.
+    fn in_manifest(&self) -> String {
+        match self {
+            Self::AtLoad { name, length } => format!("{name} ({length})"),
+            Self::Fixed(_) | Self::EachRun { .. } => self.when_loaded(),
+        }
+    }
+}
+
+/// What a model takes or gives: the tensor's name and shape.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TensorSpec {
     /// Its name in the graph.
@@ -103,30 +142,32 @@ pub struct TensorSpec {
 }
 
 impl TensorSpec {
-    /// The lengths of its sides.
+    /// The lengths of its sides; where each run settles one, that of the longest run.
     pub fn shape(&self) -> Vec<usize> {
-        self.sides.iter().map(|s| s.length).collect()
+        self.sides.iter().map(Side::length).collect()
     }
 }
 
-/// One model, one float32 input, one float32 output, both kept from run to run.
+/// One model, one float32 input, one float32 output, both kept from run to run with room for the longest.
 #[derive(Debug)]
 pub struct Network {
     session: Session,
-    input: Tensor<f32>,
-    input_name: String,
+    input: Vec<f32>,
     input_shape: Vec<usize>,
+    /// The input's shape in the run at hand: as `input_shape`, but for the outermost side.
+    run_shape: Vec<usize>,
     output: Vec<f32>,
     output_shape: Vec<usize>,
     path: PathBuf,
 }
 
 impl Network {
-    /// Loads the model, gives the sides that the file leaves open the lengths that `input` names, and holds the outcome to
-    /// what the manifest says of its input and output.
+    /// Loads the model, settles the sides of `input` that are settled at load, and holds the outcome to what the manifest
+    /// says of its input and output.
     ///
     /// # Errors
-    /// [`OnnxError::Model`] when the file can't be parsed, [`OnnxError::Mismatch`] when it is another model.
+    /// [`OnnxError::Model`] when the file can't be parsed, or its answers could not be told apart;
+    /// [`OnnxError::Mismatch`] when it is another model.
     pub fn load(runtime: &Runtime, path: &Path, input: &TensorSpec, output: &TensorSpec) -> Result<Self, OnnxError> {
         let fault = |e: &dyn std::fmt::Display| OnnxError::Model { path: path.to_owned(), why: e.to_string() };
         let mut builder = Session::builder(&runtime.environment)
@@ -135,8 +176,8 @@ impl Network {
             .and_then(|b| Ok(b.with_optimization_level(GraphOptimizationLevel::All)?))
             .map_err(|e| fault(&e))?;
         for side in &input.sides {
-            if let Some(name) = &side.name {
-                let length = i64::try_from(side.length).map_err(|e| fault(&e))?;
+            if let Side::AtLoad { name, length } = side {
+                let length = i64::try_from(*length).map_err(|e| fault(&e))?;
                 builder = builder.with_dimension_override(name, length).map_err(|e| fault(&e))?;
             }
         }
@@ -144,12 +185,13 @@ impl Network {
         check(path, "input", session.inputs(), input)?;
         check(path, "output", session.outputs(), output)?;
         let (input_shape, output_shape) = (input.shape(), output.shape());
-        let tensor =
-            Tensor::from_array((input_shape.clone(), vec![0.0f32; input_shape.iter().product()])).map_err(|e| fault(&e))?;
+        if input_shape.is_empty() || input_shape.first() != output_shape.first() {
+            return Err(fault(&"input and output differ in their outermost sides, so that a run's answers can't be told apart"));
+        }
         Ok(Self {
             session,
-            input: tensor,
-            input_name: input.name.clone(),
+            input: vec![0.0; input_shape.iter().product()],
+            run_shape: input_shape.clone(),
             input_shape,
             output: Vec::with_capacity(output_shape.iter().product()),
             output_shape,
@@ -157,29 +199,51 @@ impl Network {
         })
     }
 
-    /// Shape of the input, outermost first.
+    /// Shape of the input, outermost first; in the longest run where each run settles a side.
     pub fn input_shape(&self) -> &[usize] {
         &self.input_shape
     }
 
-    /// Shape of the output, outermost first.
+    /// Shape of the output, outermost first; in the longest run where each run settles a side.
     pub fn output_shape(&self) -> &[usize] {
         &self.output_shape
     }
 
-    /// The input's values, row-major, to be filled before [`Self::run`].
+    /// The input's values, row-major, to be filled before [`Self::run`] or [`Self::run_first`].
     pub fn input_mut(&mut self) -> &mut [f32] {
-        self.input.extract_tensor_mut().1
+        &mut self.input
     }
 
-    /// Runs the model on what stands in the input; gives the output's values, row-major.
+    /// Runs the model on all that stands in the input; gives the output's values, row-major.
     ///
     /// # Errors
     /// [`OnnxError::Model`] when the library fails; a frame is then dropped, the next one may do.
     pub fn run(&mut self) -> Result<&[f32], OnnxError> {
-        let fault = |e: ort::Error| OnnxError::Model { path: self.path.clone(), why: e.to_string() };
-        let outputs = self.session.run(ort::inputs![self.input_name.as_str() => &self.input]).map_err(fault)?;
-        let (_, values) = outputs[0].try_extract_tensor::<f32>().map_err(fault)?;
+        self.run_first(self.input_shape[0])
+    }
+
+    /// Runs the model on the first `count` of what the input's outermost side counts; gives as many of the output, row-major.
+    ///
+    /// # Errors
+    /// [`OnnxError::Model`] when there is no room for so many, the file allows no other number than its own, or the
+    /// library fails.
+    pub fn run_first(&mut self, count: usize) -> Result<&[f32], OnnxError> {
+        let fault = |why: String| OnnxError::Model { path: self.path.clone(), why };
+        let most = self.input_shape[0];
+        if count > most {
+            return Err(fault(format!("asked for a run of {count}, with room for {most}")));
+        }
+        let each = |shape: &[usize]| shape.iter().skip(1).product::<usize>();
+        let input = &self.input[..count * each(&self.input_shape)];
+        self.run_shape[0] = count;
+        // A view of values that stay where they are: measured, 0.25 µs a run. An `IoBinding` would copy what is borrowed.
+        let view = TensorRef::from_array_view((self.run_shape.as_slice(), input)).map_err(|e| fault(e.to_string()))?;
+        let outputs = self.session.run(ort::inputs![view]).map_err(|e| fault(e.to_string()))?;
+        let (_, values) = outputs[0].try_extract_tensor::<f32>().map_err(|e| fault(e.to_string()))?;
+        let expected = count * each(&self.output_shape);
+        if values.len() != expected {
+            return Err(fault(format!("a run of {count} gave {} values, not {expected}", values.len())));
+        }
         self.output.clear();
         self.output.extend_from_slice(values);
         drop(outputs);
@@ -189,20 +253,16 @@ impl Network {
 
 fn check(path: &Path, which: &'static str, found: &[Outlet], expected: &TensorSpec) -> Result<(), OnnxError> {
     let described: Vec<String> = found.iter().map(describe).collect();
-    // Open sides have their lengths by now, so a side that is still open bears another name than the manifest says.
-    let wanted = format!("{} [{}]", expected.name, list(expected.sides.iter().map(|s| s.length.to_string())));
+    // Sides that are settled at load have their lengths by now, so one that is still open bears another name than the manifest says.
+    let wanted = format!("{} [{}]", expected.name, list(expected.sides.iter().map(Side::when_loaded)));
     if described.len() == 1 && described[0] == wanted {
         return Ok(());
     }
-    let in_manifest = expected.sides.iter().map(|s| match &s.name {
-        Some(name) => format!("{name} ({})", s.length),
-        None => s.length.to_string(),
-    });
     Err(OnnxError::Mismatch {
         path: path.to_owned(),
         which,
         found: described.join(", "),
-        expected: format!("{} [{}]", expected.name, list(in_manifest)),
+        expected: format!("{} [{}]", expected.name, list(expected.sides.iter().map(Side::in_manifest))),
     })
 }
 

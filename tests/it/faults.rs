@@ -122,7 +122,7 @@ fn models_that_are_missing_or_not_the_manifests_own_are_78() {
         ("\"height\", \"width\"", "\"tall\", \"wide\"", ["x [1, 3, height, width]", "x [1, 3, tall (384), wide (640)]"]),
         ("[1, 3, \"height\", \"width\"]", "[1, 3, 384, 640]", ["plate_detector.int8", "by their names in the file"]),
         ("[1, 13, \"rows\"", "[1, 12, \"rows\"", ["output", "y [1, 13, 48, 80]"]),
-        ("[1, 1, 64, 160]", "[1, 1, 64, 128]", ["input", "x [1, 1, 64, 160]"]),
+        (", 1, 64, 160]", ", 1, 64, 128]", ["input", ", 1, 64, 160]"]),
         ("[512, 288]", "[512, 290]", ["512x290", "multiples of 32"]),
         ("default_size_px = [640, 384]", "default_size_px = [608, 384]", ["plate_detector.int8", "none of `sizes_px`"]),
         ("stride = 8", "stride = true", ["invalid type", "manifest.toml"]),

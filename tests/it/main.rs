@@ -1,7 +1,7 @@
 //! The one integration binary: the program and its parts against real brokers, real clips and real models.
 //!
 //! `tidy` holds the rules of the house, `broker` the way from the outbox to a broker, `reading` the commands that read
-//! pictures and clips, `faults` what bad input is answered with, `daemon` the whole of `kerbside run` and the demo, `docs` whether the README tells the truth.
+//! pictures and clips, `vision` the reader's batches, `faults` what bad input is answered with, `daemon` the whole of `kerbside run` and the demo, `docs` whether the README tells the truth.
 
 #![allow(clippy::unwrap_used)]
 
@@ -12,3 +12,4 @@ mod faults;
 mod reading;
 mod support;
 mod tidy;
+mod vision;

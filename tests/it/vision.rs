@@ -1,0 +1,109 @@
+//! The vision room with the committed models: plates that share a run of the reader are read as if each had its own.
+
+use kerbside::anpr::read::PlateRead;
+use kerbside::camera::Source;
+use kerbside::camera::clip::ClipSource;
+use kerbside::clock::{SimClock, UtcTime};
+use kerbside::frame::{Frame, FramePool};
+use kerbside::geometry::{FramePx, Rect};
+use kerbside::ident::{CameraId, FrameSeq};
+use kerbside::vision::manifest::{ModelStore, Precision};
+use kerbside::vision::onnx::Runtime;
+use kerbside::vision::patch::{PatchCutter, PlatePatch};
+use kerbside::vision::reader::{PLATES_A_RUN, Reader};
+use kerbside::vision::{SeenPlate, Vision, VisionOptions};
+
+use crate::support::program;
+
+/// Where `LK24HJV` is in frame 46.
+const PLATE: Rect<FramePx> = Rect::new(313.0, 471.0, 441.0, 500.0);
+
+/// Frame 46 of the bundled clip (`LK24HJV`, `YD68RNE` and `GO10OLO` are in view), so many times side by side and below each other.
+fn frame(times: usize) -> Frame {
+    let pool = FramePool::new(2);
+    let mut source = ClipSource::new(program::demo("drive_by.mp4"));
+    source.open().expect("the bundled clip");
+    for _ in 0..46 {
+        drop(source.grab(&pool).expect("decodes").expect("a frame"));
+    }
+    let mut one = source.grab(&pool).expect("decodes").expect("a frame").lease;
+    let mut lease = pool.lease(1280 * times, 720 * times).expect("a size");
+    for (y, row) in lease.bgr_mut().chunks_exact_mut(3 * 1280 * times).enumerate() {
+        let from = 3 * 1280 * (y % 720);
+        row.chunks_exact_mut(3 * 1280).for_each(|part| part.copy_from_slice(&one.bgr_mut()[from..from + 3 * 1280]));
+    }
+    let at = SimClock::at(UtcTime::default(), std::time::Duration::ZERO);
+    Frame::new(lease, CameraId::new("t").expect("id"), FrameSeq(46), at)
+}
+
+/// Whether two reads say the same. Runs of other lengths may sum in another order, so the last digits are free.
+fn alike(a: &PlateRead, b: &PlateRead) -> bool {
+    let near = |a: f32, b: f32| (a - b).abs() < 1e-4;
+    a.slots().len() == b.slots().len()
+        && a.slots()
+            .iter()
+            .zip(b.slots())
+            .all(|(a, b)| near(a.presence, b.presence) && a.glyphs.iter().zip(b.glyphs).all(|(a, b)| near(*a, b)))
+}
+
+#[test]
+fn a_batch_reads_like_its_patches_one_by_one() {
+    let (runtime, frame) = (Runtime::load(&program::onnxruntime()).unwrap(), frame(1));
+    let store = ModelStore::open(&program::root().join("models")).unwrap();
+    // One plate in ever wider boxes: all differ. Two full runs, and one that is not.
+    let mut cutter = PatchCutter::new();
+    let mut patches = vec![PlatePatch::new(); 2 * PLATES_A_RUN + 3];
+    let mut more = 0.0;
+    for patch in &mut patches {
+        cutter.cut(&frame, PLATE.grow(more, 2.0 * more).into(), patch).unwrap();
+        more += 0.01;
+    }
+    for precision in [Precision::Int8, Precision::Fp32] {
+        let (entry, network) = store.load_reader(&runtime, precision, PLATES_A_RUN).unwrap();
+        let mut reader = Reader::new(&entry, network).unwrap();
+        let one_by_one: Vec<PlateRead> = patches.iter().map(|p| reader.read(p).unwrap()).collect();
+        assert!(one_by_one.iter().any(|r| r.raw().is_some_and(|mark| mark.to_string() == "LK24HJV")), "{precision:?}");
+        let mut reads = vec![one_by_one[0]];
+        for count in [patches.len(), 0, 1, PLATES_A_RUN, PLATES_A_RUN - 1] {
+            reader.read_batch(&patches[..count], &mut reads).unwrap();
+            assert_eq!(reads.len(), count);
+            for (i, (together, alone)) in reads.iter().zip(&one_by_one).enumerate() {
+                assert!(alike(together, alone), "{precision:?}, {i} of {count}: {:?} is not {:?}", together.raw(), alone.raw());
+            }
+        }
+    }
+}
+
+#[test]
+fn each_candidate_of_a_look_has_the_read_of_its_own_plate() {
+    // Four times three plates: the reader runs more than once a look.
+    let (runtime, frame) = (Runtime::load(&program::onnxruntime()).unwrap(), frame(2));
+    let load = |second_look_below: f32| {
+        let detector_input = "1280x736".parse().ok();
+        let options = VisionOptions { detector_input, second_look_below, ..VisionOptions::default() };
+        Vision::load(&runtime, &program::root().join("models"), &options).unwrap()
+    };
+    let look = |vision: &mut Vision| -> Vec<SeenPlate> { vision.look(&frame, frame.bounds()).unwrap().0.to_vec() };
+    let mut once = load(0.0);
+    let (first, both) = (look(&mut once), look(&mut load(1.1)));
+    assert!(first.len() > PLATES_A_RUN, "only {} candidates", first.len());
+    // The less sure half of them is looked at twice.
+    let mut weakest: Vec<f32> = first.iter().map(|p| p.read.expect("a read").weakest()).collect();
+    weakest.sort_unstable_by(f32::total_cmp);
+    let below = f32::midpoint(weakest[weakest.len() / 2 - 1], weakest[weakest.len() / 2]);
+    let doubted = look(&mut load(below));
+    for ((first, doubted), both) in first.iter().zip(&doubted).zip(&both) {
+        assert_eq!((first.candidate, first.candidate), (doubted.candidate, both.candidate));
+        let (level, upright) = (first.read.expect("a read"), once.read_box(&frame, first.candidate.bounds).unwrap());
+        let of_both = level.blended(&upright);
+        let expect = |seen: &SeenPlate, read: &PlateRead| {
+            let found = seen.read.expect("a read");
+            assert!(alike(&found, read), "{:?} is not {:?}", found.raw(), read.raw());
+        };
+        expect(both, &of_both);
+        expect(doubted, if level.weakest() < below { &of_both } else { &level });
+    }
+    let there = |p: &&SeenPlate| p.candidate.bounds.iou(PLATE) > 0.5;
+    let mark = first.iter().find(there).and_then(|p| p.read?.raw()).expect("a read");
+    assert_eq!(mark.to_string(), "LK24HJV");
+}
