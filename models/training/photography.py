@@ -67,19 +67,20 @@ def motion_blur(rng, levels, lengths=(3, 5, 7)):
     return cv2.filter2D(levels, -1, kernel / kernel.sum(), borderType=cv2.BORDER_REPLICATE)
 
 
-def flare(rng, grey):
+def flare(rng, grey, size):
     """A grey float picture in which the plate burns out and light spreads over its neighbourhood, as under an infra-red lamp.
 
     Thin strokes lose to the shining ground around them.  Half the time a lamp
-    shines into the lens too.
+    shines into the lens too.  `size` in pixels, about two plate heights, is what
+    halos are measured by.
     """
     height, width = grey.shape[:2]
     grey = grey * rng.uniform(1.2, 2.2)
     if rng.random() < 0.6:
-        spread = cv2.GaussianBlur(np.clip(grey - 170, 0, 400), (0, 0), max(0.8, height * rng.uniform(0.01, 0.06)))
+        spread = cv2.GaussianBlur(np.clip(grey - 170, 0, 400), (0, 0), max(0.8, size * rng.uniform(0.01, 0.06)))
         grey = grey + spread * rng.uniform(0.2, 0.9)
     if rng.random() < 0.5:
         rows, columns = np.ogrid[:height, :width]
-        x, y, radius = rng.uniform(-0.2, 1.2) * width, rng.uniform(-0.2, 1.2) * height, rng.uniform(0.1, 0.5) * height
+        x, y, radius = rng.uniform(-0.2, 1.2) * width, rng.uniform(-0.2, 1.2) * height, rng.uniform(0.1, 0.5) * size
         grey = grey + 255 * np.exp(-(((columns - x) ** 2 + (rows - y) ** 2) / radius**2)).astype(np.float32)
     return grey

@@ -175,8 +175,8 @@ def _slanted(mask_of, lean, char):
     return cv2.warpAffine(mask, np.float32([[1, -lean, start], [0, 1, 0]]), (mask.shape[1] + reach, height))
 
 
-# Lean and relief of the characters on show plates: italic or "3D gel" lettering, both against the rules and both common.
 def _show_lettering(rng, design):
+    """Lean and relief of the characters on show plates: italic or "3D gel" lettering, both against the rules and both common."""
     if rng.random() < 0.6:
         slanted = functools.partial(_slanted, design.mask_of, rng.uniform(0.08, 0.25) * rng.choice([1, 1, 1, -1]))
         # A leaning character overlaps its neighbour's box.

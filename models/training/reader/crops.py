@@ -13,7 +13,6 @@ import json
 import re
 
 import cv2
-import numpy as np
 
 from detector.photographs import SECOND_OPINION, overlap
 from detector.runner import Runner
@@ -53,7 +52,21 @@ def _from_manifest(data, split):
             yield row, picture, box
 
 
-def _from_second_opinion(data, known):
+_FOLDED = str.maketrans("OIQ", "010")
+
+
+def _measured_on(data):
+    """Marks, folded, and photographs that figures are given for: no training crop may show either."""
+    marks, origins = set(), set()
+    with open(data / MANIFEST, newline="") as file:
+        for row in csv.DictReader(file):
+            if row["split"] != "train":
+                marks.add(row["text"].translate(_FOLDED))
+                origins.add((row["source_repo"], row["path_in_repo"]))
+    return marks, origins
+
+
+def _from_second_opinion(data, known, excluded):
     """Plates of the detection pictures whose text the second opinion is sure of, and that the crop manifest lacks."""
     with open(data / "det_manifest.csv", newline="") as file:
         origin = {row["file"]: (row["source_repo"], row["path_in_repo"]) for row in csv.DictReader(file)}
@@ -62,7 +75,7 @@ def _from_second_opinion(data, known):
     for row in rows:
         box = [float(row[key]) for key in ("x1", "y1", "x2", "y2")]
         listed = origin[row["file"]] in known and row["labelled"] == "1"
-        if listed or not _TEXT.fullmatch(row["text"]) or box[2] - box[0] < _LEAST_WIDTH_PX:
+        if listed or origin[row["file"]] in excluded or not _TEXT.fullmatch(row["text"]) or box[2] - box[0] < _LEAST_WIDTH_PX:
             continue
         picture = cv2.imread(str(data / row["file"]))
         dx, dy = _MARGIN * (box[2] - box[0]), _MARGIN * (box[2] - box[0])
@@ -91,7 +104,11 @@ def prepare(data, work, models, progress=lambda rows: rows):
         folder.mkdir(parents=True, exist_ok=True)
         runner, kept, known = Runner(models / "plate_detector.fp32.onnx", _DETECTOR_SIZE), [], set()
 
+        marks, excluded = _measured_on(data)
+
         def keep(picture, box, text, weight):
+            if text.translate(_FOLDED) in marks:
+                return
             file = folder / f"{len(kept):05d}.png"
             cv2.imwrite(str(file), cv2.cvtColor(picture, cv2.COLOR_BGR2GRAY))
             kept.append(Crop(str(file), text, [float(value) for value in box], corners_by(runner, picture, box), weight))
@@ -100,7 +117,7 @@ def prepare(data, work, models, progress=lambda rows: rows):
             known.add((row["source_repo"], row["path_in_repo"]))
             if row["label_quality"] not in _UNTRUSTED:
                 keep(picture, box, row["text"], 3 if row["label_quality"] == "manual" else 1)
-        for text, picture, box in progress(list(_from_second_opinion(data, known))):
+        for text, picture, box in progress(list(_from_second_opinion(data, known, excluded))):
             keep(picture, box, text, 1)
         part = index.with_suffix(".part")
         part.write_text(json.dumps([dataclasses.asdict(crop) for crop in kept]))
@@ -115,6 +132,6 @@ def labelled(data, split):
 
 
 def load(crop):
-    """The grey picture of a training crop, float32."""
-    return cv2.imread(crop.file, cv2.IMREAD_GRAYSCALE).astype(np.float32)
+    """The grey picture of a training crop, uint8."""
+    return cv2.imread(crop.file, cv2.IMREAD_GRAYSCALE)
 

@@ -3,8 +3,8 @@
 `prepare` cuts them from the training photographs; as a command, `python -m
 reader.junk --data DIR --models DIR --output DIR`, it cuts them from pictures
 that no training has seen and writes a set for `kerbside evaluate`, with texts
-left empty.  Half are what the detector takes for a plate with some score, half
-are windows at random.
+left empty.  Up to two of a picture are what the detector takes for a plate with
+some score, one is a window at random.
 """
 
 import argparse
@@ -18,18 +18,19 @@ import numpy as np
 import tqdm
 
 import places
-from detector.photographs import MANIFEST, is_held_back, overlap, read_labels, second_opinions
+from detector.photographs import MANIFEST, is_held_back, read_labels, second_opinions
 from detector.runner import Runner
 
 _LEAST_LOGIT = -4.5
 # On pictures with plates a surer candidate may be a plate that nobody labelled.
 _MOST_SCORE_BESIDE_PLATES = 0.2
+_FAR_PLATES_UNLABELLED = ("RobertLucian/license-plate-dataset",)
 _CANDIDATES_A_PICTURE, _WINDOWS_A_PICTURE = 2, 1
 _LEAST_WIDTH_PX, _MARGIN = 32, 0.35
 
 
 def _pictures(data, splits, held_back):
-    """(name, BGR picture, boxes that are or may be plates) of these splits; plate-free ones held back or not."""
+    """(name, source, BGR picture, boxes that are or may be plates) of these splits; plate-free ones held back or not."""
     opinions = second_opinions(data)
     with open(data / MANIFEST, newline="") as file:
         rows = [row for row in csv.DictReader(file)]
@@ -41,7 +42,8 @@ def _pictures(data, splits, held_back):
         if picture is None:
             raise SystemExit(f"{data / row['file']}: no picture can be read there; is --data the folder that holds {MANIFEST}?")
         height, width = picture.shape[:2]
-        yield row["file"], picture, read_labels(data, row["file"], width, height) + [box for box, _, _ in opinions.get(row["file"], [])]
+        boxes = read_labels(data, row["file"], width, height) + [box for box, _, _ in opinions.get(row["file"], [])]
+        yield row["file"], row["source_repo"], picture, boxes
 
 
 def _window(rng, width, height):
@@ -51,12 +53,20 @@ def _window(rng, width, height):
     return [x, y, min(width, x + across), min(height, y + down)]
 
 
+def _touches(box, plate):
+    """Whether a fiftieth of the smaller of two boxes lies in the other."""
+    width, height = min(box[2], plate[2]) - max(box[0], plate[0]), min(box[3], plate[3]) - max(box[1], plate[1])
+    smaller = min((it[2] - it[0]) * (it[3] - it[1]) for it in (box, plate))
+    return width > 0 and height > 0 and width * height > 0.02 * smaller
+
+
 def cuts(data, models, splits, held_back, seed):
     """(name, BGR cut with margin, box in it, corners (4, 2) or None) of places without plates."""
     rng, runner = random.Random(seed), Runner(models / "plate_detector.fp32.onnx")
-    for name, picture, plates in _pictures(data, splits, held_back):
+    for name, source, picture, plates in _pictures(data, splits, held_back):
         height, width = picture.shape[:2]
-        most = _MOST_SCORE_BESIDE_PLATES if plates else 1.0
+        # The far plates of these rides are not labelled, and the detector suspects them rightly.
+        most = (0.0 if source in _FAR_PLATES_UNLABELLED else _MOST_SCORE_BESIDE_PLATES) if plates else 1.0
         found = [it for it in runner.detect(picture, _LEAST_LOGIT) if it.score < most]
         taken = [(list(it.box), it.corners) for it in found] + [(_window(rng, width, height), None) for _ in range(4)]
         kept = [0, 0]
@@ -64,7 +74,7 @@ def cuts(data, models, splits, held_back, seed):
             kind = int(corners is None)
             if kept[kind] >= (_CANDIDATES_A_PICTURE, _WINDOWS_A_PICTURE)[kind] or box[2] - box[0] < _LEAST_WIDTH_PX or box[3] - box[1] < 8:
                 continue
-            if any(overlap(box, plate) > 0.02 for plate in plates):
+            if any(_touches(box, plate) for plate in plates):
                 continue
             kept[kind] += 1
             margin = _MARGIN * (box[2] - box[0])

@@ -80,14 +80,16 @@ def normalised(patches):
 
 
 def loss_parts(answer, texts, lengths, places):
-    """CTC (Graves et al. 2006) on the text, and cross entropy at places whose class is known.
+    """CTC (Graves et al. 2006) on the text, a character, and cross entropy at places whose class is known.
 
     `texts` all classes one after another, `lengths` how many belong to each
     sample, `places` (N, 80) classes or `UNJUDGED`.
     """
     answer = answer.float()
     steps = torch.full((len(lengths),), PLACES)
-    ctc = F.ctc_loss(answer.log_softmax(-1).transpose(0, 1), texts, steps, lengths, zero_infinity=True)
+    # Not torch's own mean, which divides each sample by its length: a patch to be read as nothing would weigh seven marks.
+    ctc = F.ctc_loss(answer.log_softmax(-1).transpose(0, 1), texts, steps, lengths, reduction="sum", zero_infinity=True)
+    ctc = ctc / lengths.sum().clamp_min(1)
     known = places >= 0
     at_places = F.cross_entropy(answer.flatten(0, 1), places.flatten(), ignore_index=UNJUDGED) if known.any() else answer.sum() * 0
     return ctc, at_places

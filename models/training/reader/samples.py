@@ -79,8 +79,9 @@ def box_corners(box):
 
 def cut(grey, corners):
     """The patch that these corners enclose (64, 160), as `src/vision/patch.rs` cuts it, and the map into it."""
-    size = corners.max(0) - corners.min(0)
-    shrink = min(1.0, 2 * WIDTH_PX / max(1.0, size[0]), 2 * HEIGHT_PX / max(1.0, size[1]))
+    sides = np.linalg.norm(corners - np.roll(corners, -1, 0), axis=1)
+    width, height = (sides[0] + sides[2]) / 2, (sides[1] + sides[3]) / 2
+    shrink = min(1.0, 2 * WIDTH_PX / max(1.0, width), 2 * HEIGHT_PX / max(1.0, height))
     source = cv2.resize(grey, None, fx=shrink, fy=shrink, interpolation=cv2.INTER_AREA) if shrink < 1 else grey
     square = np.array([[0, 0], [WIDTH_PX, 0], [WIDTH_PX, HEIGHT_PX], [0, HEIGHT_PX]], np.float32)
     transform = cv2.getPerspectiveTransform((corners * shrink).astype(np.float32), square)
@@ -88,9 +89,12 @@ def cut(grey, corners):
     return patch, transform @ np.diag([shrink, shrink, 1.0])
 
 
-def degraded(rng, noise, grey, compressed=True):
-    """A grey float picture as a camera would deliver it, uint8: blur, exposure, noise, compression at its own size."""
-    height = grey.shape[0]
+def degraded(rng, noise, grey, plate_height, compressed=True):
+    """A grey float picture as a camera would deliver it, uint8: blur, exposure, noise, compression at its own size.
+
+    `plate_height` in pixels: a plate seen from near can bear more.
+    """
+    height = 2 * plate_height + 12
     roll = rng.random()
     if roll < 0.20:
         grey = motion_blur(rng, grey, (3, 3, 5, 5, 7) if height < 60 else (3, 5, 7, 9))
@@ -104,7 +108,7 @@ def degraded(rng, noise, grey, compressed=True):
     if rng.random() < 0.10:
         grey = grey * rng.uniform(0.15, 0.5)
     if rng.random() < 0.12:
-        grey = flare(rng, grey)
+        grey = flare(rng, grey, height)
     strength = rng.choice([0, 2, 4, 7, 12]) * rng.random() * 1.6
     if strength:
         grey = grey + noise.normal(0, strength, grey.shape)
@@ -143,7 +147,9 @@ class SampleMaker:
 
     def __init__(self, rng, noise, crops, junk, load, shares):
         self.rng, self.noise, self.shares = rng, noise, shares
-        self.crops, self.junk, self.load = crops, junk, load
+        self.crops, self.load = crops, load
+        # What the detector suspected is rarer than windows at random, and teaches more.
+        self.suspected, self.windows = [it for it in junk if it.corners is not None], [it for it in junk if it.corners is None]
         # Corners say where a drawn plate may stand in for the photographed one.
         self.sites = [crop for crop in crops if crop.corners is not None]
         self.plates = PlatePool(rng, noise, shares=shares.plates)
@@ -171,7 +177,7 @@ class SampleMaker:
 
     def _pictured(self, shot, compressed):
         if shot.worsened:
-            return degraded(self.rng, self.noise, shot.scene, compressed)
+            return degraded(self.rng, self.noise, shot.scene, shot.box[3] - shot.box[1], compressed)
         return np.clip(shot.scene, 0, 255).astype(np.uint8)
 
     def _sample(self, shot, picture):
@@ -291,7 +297,7 @@ class SampleMaker:
         scale = min(1.5, wanted / width)
         scene = cv2.resize(scene, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR)
         # A little larger than the old plate, which must not show.
-        corners, width = grown(corners * scale, 0.02, 0.06), width * scale
+        corners, width, char_height = grown(corners * scale, 0.02, 0.06), width * scale, char_height * width * scale / wanted
         flat = self._grey_flat(plate.image)
         x0, y0 = np.maximum(corners.min(0), 0).astype(int)
         x1, y1 = corners.max(0).astype(int) + 1
@@ -330,8 +336,8 @@ class SampleMaker:
     def _without_plate(self):
         """A place of a photograph without a plate, or lettering that is none."""
         rng = self.rng
-        if self.junk and rng.random() < 0.7:
-            crop = rng.choice(self.junk)
+        if self.windows and rng.random() < 0.7:
+            crop = rng.choice(self.suspected if self.suspected and rng.random() < 0.8 else self.windows)
             grey = self.load(crop)
             corners = box_corners(crop.box) if crop.corners is None else np.array(crop.corners)
             grey, smaller = self._smaller(grey, crop.box[3] - crop.box[1])

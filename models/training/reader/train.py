@@ -36,7 +36,7 @@ class Samples(IterableDataset):
         def load(crop):
             if crop.file not in pictures:
                 pictures[crop.file] = crops.load(crop)
-            return pictures[crop.file].copy()
+            return pictures[crop.file].astype(np.float32)
 
         weighted = [crop for crop in self.kept for _ in range(crop.weight)]
         maker = SampleMaker(rng, noise, weighted, self.blanks, load, Shares())
