@@ -2,17 +2,17 @@
 //!
 //! The same vision and the same decoder as the daemon's, but no tracker: a photograph gives one chance.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use crate::anpr::decode::{Decoded, Decoder};
 use crate::camera::{CameraError, stills};
 use crate::clock::{SimClock, UtcTime, thread_cpu_time};
-use crate::frame::{Frame, FramePool};
-use crate::geometry::{FramePx, Rect};
+use crate::frame::{Frame, FramePool, MAX_SIDE_PX};
+use crate::geometry::{FramePx, Point, Quad, Rect};
 use crate::ident::{CameraId, FrameSeq};
 use crate::vision::detector::Candidate;
-use crate::vision::{Vision, VisionError};
+use crate::vision::{SeenPlate, Vision, VisionError, floor_index};
 
 /// CPU time of the calling thread, step by step.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -36,6 +36,32 @@ pub struct PhotoPlate {
     pub decoded: Option<Decoded>,
 }
 
+/// A crop around one plate with what was made of it. Places are in the crop's own pixels.
+#[derive(Clone, Debug)]
+pub struct CropRead {
+    /// The crop.
+    pub frame: Frame,
+    /// Where its plate is known to be.
+    pub label: Rect<FramePx>,
+    /// The detector's candidate on the plate, which was read; none where there was none, and the label was read instead.
+    pub candidate: Option<Candidate>,
+    /// What it says; none where nothing legible was found.
+    pub decoded: Option<Decoded>,
+    /// What it cost.
+    pub times: PhotoTimes,
+}
+
+/// Overlap (intersection over union) at which a candidate is taken to lie on a crop's plate; labels are often loose.
+const ON_LABEL_IOU: f32 = 0.3;
+/// Width of the canvas around a crop, in widths of the labelled plate. The detector was trained on frames and finds little where a
+/// plate fills the picture. On 119 validation, 169 UK and 1066 European crops it found 96, 100 and 98 % at 3.5 with the weights
+/// of November 2026; 97, 96 and 85 % at 2.5, 97, 98 and 97 % at 4.5.
+const CANVAS_PLATE_WIDTHS: f32 = 3.5;
+/// Height of the canvas as a share of its width: about that of the detector's input, so that nothing is lost to bars.
+const CANVAS_SHAPE: f32 = 0.6;
+/// Grey around the crop: that of the detector's letterbox. The crop's repeated edges, which make stripes, cost up to 20 % of the plates.
+const CANVAS_GREY: u8 = 114;
+
 /// Why a photograph gave nothing.
 #[derive(Debug, thiserror::Error)]
 pub enum PhotoError {
@@ -45,6 +71,22 @@ pub enum PhotoError {
     /// The models.
     #[error(transparent)]
     Vision(#[from] VisionError),
+    /// The box that somebody labelled.
+    #[error(
+        "{}: the labelled box {label:?} has no pixels in the picture of {width} x {height}; \
+         correct it, or leave it out where the plate fills the picture",
+        path.display()
+    )]
+    Label {
+        /// The picture.
+        path: PathBuf,
+        /// The box.
+        label: Rect<FramePx>,
+        /// Pixels a row.
+        width: usize,
+        /// Rows.
+        height: usize,
+    },
 }
 
 /// Reads photographs one after another in the same buffers.
@@ -53,6 +95,7 @@ pub struct PhotoReader {
     vision: Vision,
     decoder: Decoder,
     pool: FramePool,
+    canvases: FramePool,
     camera: CameraId,
 }
 
@@ -61,7 +104,7 @@ impl PhotoReader {
     pub fn new(vision: Vision, decoder: Decoder) -> Self {
         // Invariant: "photo" is within what CameraId allows.
         let camera = CameraId::new("photo").expect("a fixed, valid id");
-        Self { vision, decoder, pool: FramePool::new(1), camera }
+        Self { vision, decoder, pool: FramePool::new(1), canvases: FramePool::new(1), camera }
     }
 
     /// Decodes a picture and reads every plate in it.
@@ -118,15 +161,53 @@ impl PhotoReader {
         Ok((plates, PhotoTimes { detect: stages.detect, read, ..PhotoTimes::default() }))
     }
 
+    /// Reads the plate of a crop as the daemon meets one: found on a canvas around the crop, then read by all looks. `label` is
+    /// where it is known to be; without one the plate fills the crop. Where no candidate lies on it, the labelled box is read.
+    ///
+    /// # Errors
+    /// When the file is no picture, the box lies outside it, or the models fail.
+    pub fn read_crop(&mut self, path: &Path, label: Option<Rect<FramePx>>) -> Result<CropRead, PhotoError> {
+        let start = thread_cpu_time();
+        let frame = self.load(path)?;
+        let decoded = thread_cpu_time();
+        let label = checked(path, &frame, label)?;
+        let (canvas, left, top) = self.canvas_around(&frame, label.width())?;
+        let (seen, stages) = self.vision.look(&canvas, canvas.bounds())?;
+        let in_crop = |p: Point<FramePx>| Point::new(p.x - left, p.y - top);
+        let bounds_in_crop = |b: Rect<FramePx>| Rect::new(b.x0 - left, b.y0 - top, b.x1 - left, b.y1 - top);
+        let overlap = |s: &SeenPlate| bounds_in_crop(s.candidate.bounds).iou(label);
+        let on_it = seen.iter().filter(|s| overlap(s) >= ON_LABEL_IOU).max_by(|a, b| overlap(a).total_cmp(&overlap(b))).copied();
+        let began = thread_cpu_time();
+        let read = match on_it {
+            Some(seen) => seen.read,
+            None => Some(self.vision.read_box(&frame, label)?),
+        };
+        let result = read.and_then(|r| self.decoder.decode(&r));
+        let end = thread_cpu_time();
+        let candidate = on_it.map(|s| Candidate {
+            bounds: bounds_in_crop(s.candidate.bounds),
+            corners: Quad::new(s.candidate.corners.corners.map(in_crop)),
+            score: s.candidate.score,
+        });
+        let times = PhotoTimes {
+            decode: decoded.saturating_sub(start),
+            detect: stages.detect,
+            read: stages.read + end.saturating_sub(began),
+            total: end.saturating_sub(start),
+        };
+        Ok(CropRead { frame, label, candidate, decoded: result, times })
+    }
+
     /// Reads the plate in a box that is already known, or that fills the picture; no detector.
     ///
     /// # Errors
     /// When the file is no picture or the box lies outside it.
-    pub fn read_box(&mut self, path: &Path, bounds: Option<Rect<FramePx>>) -> Result<(Option<Decoded>, PhotoTimes), PhotoError> {
+    pub fn read_box(&mut self, path: &Path, label: Option<Rect<FramePx>>) -> Result<CropRead, PhotoError> {
         let start = thread_cpu_time();
         let frame = self.load(path)?;
         let decoded = thread_cpu_time();
-        let read = self.vision.read_box(&frame, bounds.unwrap_or_else(|| frame.bounds()))?;
+        let label = checked(path, &frame, label)?;
+        let read = self.vision.read_box(&frame, label)?;
         let result = self.decoder.decode(&read);
         let end = thread_cpu_time();
         let times = PhotoTimes {
@@ -135,7 +216,23 @@ impl PhotoReader {
             read: end.saturating_sub(decoded),
             total: end.saturating_sub(start),
         };
-        Ok((result, times))
+        Ok(CropRead { frame, label, candidate: None, decoded: result, times })
+    }
+
+    /// The crop in the middle of a grey canvas, and where its top left corner lies there.
+    fn canvas_around(&self, crop: &Frame, label_width: f32) -> Result<(Frame, f32, f32), CameraError> {
+        let (width, height) = canvas_size(crop.width(), crop.height(), label_width);
+        let mut lease = self.canvases.lease(width, height).ok_or(CameraError::NoBuffer)?;
+        let (left, top) = ((width - crop.width()) / 2, (height - crop.height()) / 2);
+        let pixels = lease.bgr_mut();
+        pixels.fill(CANVAS_GREY);
+        let rows = pixels.chunks_exact_mut(width * 3).skip(top);
+        for (into, row) in rows.zip(crop.bgr().chunks_exact(crop.width() * 3)) {
+            into[left * 3..(left + crop.width()) * 3].copy_from_slice(row);
+        }
+        #[allow(clippy::cast_precision_loss)] // sides are at most MAX_SIDE_PX, exact in f32
+        let (x, y) = (left as f32, top as f32);
+        Ok((Frame::new(lease, self.camera.clone(), crop.seq(), crop.at()), x, y))
     }
 
     /// The decoder, for its grammar.
@@ -146,5 +243,38 @@ impl PhotoReader {
     fn load(&self, path: &Path) -> Result<Frame, CameraError> {
         let lease = stills::decode(path, &self.pool)?;
         Ok(Frame::new(lease, self.camera.clone(), FrameSeq(0), SimClock::at(UtcTime::default(), Duration::ZERO)))
+    }
+}
+
+/// The labelled box, or the whole picture where there is none.
+fn checked(path: &Path, frame: &Frame, label: Option<Rect<FramePx>>) -> Result<Rect<FramePx>, PhotoError> {
+    let Some(label) = label else { return Ok(frame.bounds()) };
+    let inside = label.intersect(frame.bounds());
+    if inside.width() >= 2.0 && inside.height() >= 2.0 {
+        return Ok(label);
+    }
+    Err(PhotoError::Label { path: path.to_owned(), label, width: frame.width(), height: frame.height() })
+}
+
+/// Width and height of the canvas around a crop of this size, pixels: never smaller than the crop.
+fn canvas_size(width: usize, height: usize, label_width: f32) -> (usize, usize) {
+    #[allow(clippy::cast_precision_loss)] // sides are at most MAX_SIDE_PX
+    let wide = (label_width * CANVAS_PLATE_WIDTHS).max(width as f32).max(height as f32 / CANVAS_SHAPE);
+    let side = |v: f32, least: usize| floor_index(v.round()).min(MAX_SIDE_PX).max(least);
+    (side(wide, width), side(wide * CANVAS_SHAPE, height))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_canvas_gives_the_plate_its_usual_share_and_always_holds_the_crop() {
+        assert_eq!(canvas_size(140, 50, 100.0), (350, 210));
+        // A square crop, a box far smaller than its crop, and no canvas beyond the largest frame.
+        assert_eq!(canvas_size(100, 300, 100.0), (500, 300));
+        assert_eq!(canvas_size(700, 200, 100.0), (700, 420));
+        assert_eq!(canvas_size(16_000, 4_000, 12_000.0), (MAX_SIDE_PX, MAX_SIDE_PX));
+        assert_eq!(canvas_size(40, 20, f32::NAN), (40, 24));
     }
 }

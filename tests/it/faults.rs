@@ -141,29 +141,6 @@ fn models_that_are_missing_or_not_the_manifests_own_are_78() {
 }
 
 #[test]
-fn photographs_stay_out_of_projects_and_options_fit_their_set() {
-    let dir = tempfile::tempdir().unwrap();
-    std::fs::create_dir_all(dir.path().join("project/.git")).unwrap();
-    std::fs::write(dir.path().join("boxes.csv"), "file,n_plates\na.png,0\n").unwrap();
-    std::fs::write(dir.path().join("texts.csv"), "file,texts\na.png,A1\n").unwrap();
-    std::fs::write(dir.path().join("second.csv"), "file,x1,y1,x2,y2,detector_score,labelled\nb.png,1,2,3,4,0.9,0\n").unwrap();
-    std::fs::write(dir.path().join("odd.csv"), "file,x1,y1,x2,y2,detector_score,labelled\na.png,1,2,3,4,0.9,maybe\n").unwrap();
-    let evaluate = |truth: &str, more: &[&str]| program::run(dir.path(), &[&["evaluate", "--truth", truth, "."], more].concat());
-    assert_answer(
-        &evaluate("boxes.csv", &["--sheets", "project/sheets"]),
-        64,
-        &["project/sheets", "inside the checkout", "outside"],
-    );
-    assert!(!dir.path().join("project/sheets").exists());
-    assert_answer(&evaluate("texts.csv", &["--sheets", "sheets"]), 64, &["texts.csv", "--sheets", "n_plates"]);
-    assert_answer(&evaluate("boxes.csv", &["--second-opinion", "second.csv"]), 64, &["second.csv", "none of its rows"]);
-    assert_answer(&evaluate("boxes.csv", &["--second-opinion", "odd.csv"]), 64, &["odd.csv, line 2", "neither 0 nor 1"]);
-    assert_answer(&evaluate("boxes.csv", &["--second-opinion", "boxes.csv"]), 64, &["boxes.csv", "no column `labelled`"]);
-    assert_answer(&evaluate("boxes.csv", &["--scores", "nowhere/scores.csv"]), 64, &["nowhere/scores.csv", "--scores"]);
-    assert_answer(&evaluate("boxes.csv", &["--least-read-rate", "0.5"]), 64, &["boxes.csv", "no read rate"]);
-}
-
-#[test]
 fn hotlist_rows_that_are_not_marks_are_told_and_the_rest_stay_in_force() {
     let dir = tempfile::tempdir().unwrap();
     let rows = "vrm,action,priority,reason,valid_from,valid_until\nBV71MZC,stop,P0,Stolen,,\nNOT A MARK!,stop,P0,x,,\nAB12CDE,shout,P0,x,,\n";

@@ -1,4 +1,4 @@
-//! `read`, `replay` and `evaluate` on our own pictures and the bundled clip, with the committed models.
+//! `read` and `replay` on our own pictures and the bundled clip, with the committed models.
 
 use std::path::Path;
 
@@ -84,78 +84,6 @@ fn pipeline_reads_pictures_of_every_kind_alike() {
     }
     let annotated = image::open(dir.path().join("out/rotated.jpg.png")).unwrap();
     assert_eq!((annotated.width(), annotated.height()), (1280, 720));
-}
-
-#[test]
-fn pipeline_evaluate_counts_what_it_says() {
-    let dir = tempfile::tempdir().unwrap();
-    pictures::save(dir.path(), "a.png", &DynamicImage::ImageRgb8(pictures::frame(46)));
-    let manifest = "file,texts,boxes_xyxy\na.png,LK24HJV;YD68RNE;GO10OLO;ZZ99ZZZ,\n";
-    std::fs::write(dir.path().join("truth.csv"), manifest).unwrap();
-    let args = ["evaluate", "--truth", "truth.csv", ".", "--list"];
-    let output = program::run(dir.path(), &args);
-    let text = program::stdout(&output);
-    assert!(output.status.success(), "{}", program::stderr(&output));
-    assert!(text.contains("read rate              0.7500") && text.contains("3/4"), "{text}");
-    assert!(text.contains("ZZ99ZZZ not found"), "{text}");
-    let strict = program::run(dir.path(), &[&args[..], &["--least-read-rate", "0.9"]].concat());
-    assert_eq!(strict.status.code(), Some(70));
-    assert!(program::stderr(&strict).contains("below"), "{}", program::stderr(&strict));
-}
-
-/// A set with boxes: frame 46 with one plate labelled, one label too many, and a picture of nothing.
-fn boxes_only(dir: &Path) {
-    for folder in ["images", "labels"] {
-        std::fs::create_dir_all(dir.join(folder)).unwrap();
-    }
-    pictures::save(dir, "images/a.png", &DynamicImage::ImageRgb8(pictures::frame(46)));
-    pictures::save(dir, "images/b.png", &DynamicImage::new_rgb8(640, 360));
-    // In shares of 1280 x 720: LK24HJV at about [313, 471, 441, 500], and a place by the roadside, 32 px wide.
-    let labels = "0 0.2945 0.6743 0.1 0.0403\n0 0.9 0.1 0.025 0.0139\n";
-    std::fs::write(dir.join("labels/a.txt"), labels).unwrap();
-    std::fs::write(dir.join("truth.csv"), "file,n_plates\nimages/a.png,2\nimages/b.png,0\n").unwrap();
-}
-
-#[test]
-fn pipeline_evaluate_tells_found_missed_and_false_boxes_apart() {
-    let dir = tempfile::tempdir().unwrap();
-    boxes_only(dir.path());
-    let args = ["evaluate", "--truth", "truth.csv", ".", "--list", "--scores", "scores.csv", "--sheets", "sheets"];
-    let output = program::run(dir.path(), &args);
-    let text = program::stdout(&output);
-    assert!(output.status.success(), "{}", program::stderr(&output));
-    for row in [
-        "capture rate             0.5000",
-        "below 40 px            0.0000",
-        "60 px and wider        1.0000",
-        "none found in 1 of 1",
-    ] {
-        assert!(text.contains(row), "{row:?} is missing from: {text}");
-    }
-    assert!(!text.contains("adjudicated"), "{text}");
-    for sheet in ["missed.jpg", "false.jpg", "found.jpg"] {
-        assert!(image::open(dir.path().join("sheets").join(sheet)).unwrap().width() > 1000);
-    }
-    // The file of scores holds every candidate, and every label that has none.
-    let rows: Vec<csv::StringRecord> =
-        csv::Reader::from_path(dir.path().join("scores.csv")).unwrap().records().map(Result::unwrap).collect();
-    let count = |row: &str, matched: &str| rows.iter().filter(|r| &r[0] == row && &r[4] == matched).count();
-    assert_eq!((count("candidate", "1"), count("label", "0")), (1, 1));
-    let strangers: Vec<&csv::StringRecord> = rows.iter().filter(|r| &r[0] == "candidate" && &r[4] == "0").collect();
-    assert!(text.contains(&format!("{} ", strangers.len())) && !strangers.is_empty(), "other plates are in view: {text}");
-
-    // A second opinion that surely knows those plates excuses them; what is labelled stays the headline. A doubtful one does not.
-    for (score, rate) in [("0.9", "0.000"), ("0.4", "same")] {
-        let row = |r: &&csv::StringRecord| format!("images/a.png,{},{},{},{},{score},0\n", &r[8], &r[9], &r[10], &r[11]);
-        let seconds: String = strangers.iter().map(row).collect();
-        std::fs::write(dir.path().join("second.csv"), format!("file,x1,y1,x2,y2,detector_score,labelled\n{seconds}")).unwrap();
-        let output = program::run(dir.path(), &["evaluate", "--truth", "truth.csv", ".", "--second-opinion", "second.csv"]);
-        let text = program::stdout(&output);
-        let false_boxes = text.lines().find(|l| l.starts_with("false boxes")).unwrap_or_else(|| panic!("{text}"));
-        let columns: Vec<&str> = false_boxes.split_whitespace().skip(4).collect();
-        let expected = if rate == "same" { columns[0] } else { rate };
-        assert!(columns[0] != "0.000" && columns[3] == strangers.len().to_string() && columns[4] == expected, "{false_boxes}");
-    }
 }
 
 #[test]

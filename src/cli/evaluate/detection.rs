@@ -6,7 +6,7 @@
 use std::io::Write;
 
 use super::matching::{self, Fate, Verdict};
-use super::score::{Latencies, Rate, mean_interval};
+use super::rate::{Latencies, Rate, mean_interval};
 use super::scores::ScoreFile;
 use super::second::SecondOpinion;
 use super::sheets::Sheets;

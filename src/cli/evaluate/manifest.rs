@@ -13,7 +13,7 @@ use crate::geometry::{FramePx, Rect};
 pub(super) enum Kind {
     /// Whole pictures with marks: everything.
     Scenes,
-    /// Crops around one plate with its box and its mark: the reader.
+    /// Crops around one plate, or around none, with its box and its mark: the reader.
     Crops,
     /// Whole pictures with boxes only: the detector.
     Boxes,
@@ -30,6 +30,8 @@ pub(super) struct Item {
     pub(super) boxes: Vec<Rect<FramePx>>,
     /// Places where a read counts neither way.
     pub(super) ignore: Vec<Rect<FramePx>>,
+    /// How many lines of characters each plate has, as the set puts it; empty when it doesn't.
+    pub(super) rows: Vec<String>,
 }
 
 impl Item {
@@ -50,6 +52,13 @@ impl Item {
 pub(super) struct TruthSet {
     pub(super) kind: Kind,
     pub(super) items: Vec<Item>,
+}
+
+impl TruthSet {
+    /// Labelled plates with a mark.
+    pub(super) fn marks(&self) -> usize {
+        self.items.iter().map(|item| item.marks.len()).sum()
+    }
 }
 
 impl TruthSet {
@@ -100,12 +109,18 @@ impl TruthSet {
                 Kind::Scenes => parse_boxes(field(column("boxes_xyxy"))).with_context(|| at("boxes_xyxy"))?,
                 Kind::Boxes => yolo_boxes(path, &file)?,
             };
-            // A crop without a box is all plate: its source gave no tighter outline. One without a mark measures nothing.
-            if kind == Kind::Crops && marks.len() != 1 {
-                bail!("{}: a crop has one mark, this one has {}", at("text"), marks.len());
+            // A crop without a box is all plate: its source gave no tighter outline. One without a mark has no plate.
+            if kind == Kind::Crops && (marks.len() > 1 || boxes.len() > 1) {
+                bail!(
+                    "{}: a crop has one mark and one box, this one has {} and {}; a set of whole pictures has `boxes_xyxy` instead of `box_in_crop_xyxy`",
+                    at("text"),
+                    marks.len(),
+                    boxes.len()
+                );
             }
             let ignore = parse_boxes(field(column("ignore_boxes_xyxy"))).with_context(|| at("ignore_boxes_xyxy"))?;
-            items.push(Item { file, marks, boxes, ignore });
+            let rows = parse_rows(field(column("rows")), marks.len()).with_context(|| at("rows"))?;
+            items.push(Item { file, marks, boxes, ignore, rows });
         }
         if items.is_empty() {
             bail!("{name}: no rows{}", split.map(|s| format!(" with split = {s:?}")).unwrap_or_default());
@@ -135,6 +150,17 @@ fn parse_boxes(text: &str) -> anyhow::Result<Vec<Rect<FramePx>>> {
             }
         })
         .collect()
+}
+
+/// One value for each mark: one for all of them, or as many as there are marks, parted by `;`.
+fn parse_rows(text: &str, marks: usize) -> anyhow::Result<Vec<String>> {
+    let values: Vec<&str> = text.split(';').map(str::trim).filter(|v| !v.is_empty()).collect();
+    match values[..] {
+        [] => Ok(Vec::new()),
+        [one] => Ok(vec![one.to_owned(); marks]),
+        _ if values.len() == marks => Ok(values.into_iter().map(str::to_owned).collect()),
+        _ => bail!("{text:?} has {} values for {marks} marks; give one for all, or one for each", values.len()),
+    }
 }
 
 /// Boxes of the YOLO file that belongs to a picture, in shares of the picture (`class x y w h`, centre and size). A
@@ -179,12 +205,23 @@ mod tests {
     }
 
     #[test]
+    fn a_crop_without_a_mark_has_no_plate() {
+        let set = read("file,text,box_in_crop_xyxy,rows\na.jpg,,1 2 3 4,\nb.jpg,A1,,2\n").expect("crops");
+        assert_eq!((set.items[0].marks.len(), set.items[0].boxes.len(), set.marks()), (0, 1, 1));
+        assert_eq!((set.items[0].rows.len(), set.items[1].rows.as_slice()), (0, &["2".to_owned()][..]));
+        let scenes = read("file,texts,rows\na.jpg,A1;B2,1\nb.jpg,A1;B2,1;2\n").expect("scenes");
+        assert_eq!((scenes.items[0].rows.join(" "), scenes.items[1].rows.join(" ")), ("1 1".to_owned(), "1 2".to_owned()));
+    }
+
+    #[test]
     fn faults_name_file_line_and_column() {
         for (text, expected) in [
             ("texts\nA1\n", "no column `file`"),
             ("file\na.jpg\n", "no column `texts`"),
             ("file,texts\na.jpg,A_1\n", "line 2, column `texts`"),
             ("file,texts,boxes_xyxy\na.jpg,A1,1 2 3\n", "not four numbers"),
+            ("file,text,box_in_crop_xyxy\na.jpg,A1;B2,\n", "a crop has one mark"),
+            ("file,texts,rows\na.jpg,A1,1;2\n", "line 2, column `rows`: \"1;2\" has 2 values for 1 marks"),
             ("file,texts\n", "no rows"),
         ] {
             let error = format!("{:#}", read(text).expect_err(text));

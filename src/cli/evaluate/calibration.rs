@@ -1,0 +1,153 @@
+//! Whether confidence is a probability: how far what the decoder believed lies from how often it was right.
+//!
+//! The expected calibration error (Naeini et al. 2015) puts reads into bins by their confidence and averages, weighted by
+//! their counts, how far a bin's mean confidence lies from its share of right reads. Bins of equal width are what everybody reports;
+//! but nearly all of a good reader's confidences lie in the last of them, so bins of equal count stand beside it.
+
+use super::rate::Rate;
+
+/// Bins of either kind.
+const BINS: u8 = 10;
+/// Confidence from which a wrong mark is the kind that nobody looks at twice.
+pub(super) const CONFIDENT: f32 = 0.95;
+
+/// One read: how sure, and whether it was right.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) struct Belief {
+    pub(super) confidence: f64,
+    pub(super) right: bool,
+    /// Right once twins are folded.
+    pub(super) folded: bool,
+}
+
+/// What counts as right.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Standard {
+    /// The whole mark, twins as the mark's grammar demands.
+    Exact,
+    /// O = 0 and I = 1.
+    Folded,
+}
+
+/// How beliefs are put into bins.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Bins {
+    /// 0 to 0.1, and so on.
+    EqualWidth,
+    /// As many reads in each, give or take one.
+    EqualCount,
+}
+
+/// All beliefs of a set.
+#[derive(Debug, Default)]
+pub(super) struct Calibration {
+    beliefs: Vec<Belief>,
+}
+
+impl Calibration {
+    pub(super) fn add(&mut self, belief: Belief) {
+        self.beliefs.push(belief);
+    }
+
+    /// Reads that were right.
+    pub(super) fn right(&self, standard: Standard) -> Rate {
+        let mut rate = Rate::default();
+        self.beliefs.iter().for_each(|b| rate.count(b.is_right(standard)));
+        rate
+    }
+
+    /// Mean confidence, 0 without reads.
+    pub(super) fn mean_confidence(&self) -> f64 {
+        self.beliefs.iter().map(|b| b.confidence).sum::<f64>() / self.count()
+    }
+
+    /// The expected calibration error, 0 without reads.
+    pub(super) fn error(&self, standard: Standard, bins: Bins) -> f64 {
+        // A bin's count times the distance of its two means is the distance of its two sums.
+        let distance = |bin: &[Belief]| {
+            let surplus = bin.iter().map(|b| b.confidence - f64::from(u8::from(b.is_right(standard))));
+            surplus.sum::<f64>().abs()
+        };
+        let mut sorted = self.beliefs.clone();
+        sorted.sort_by(|a, b| a.confidence.total_cmp(&b.confidence));
+        let mut rest = sorted.as_slice();
+        let mut sum = 0.0;
+        for bin in 1..=BINS {
+            let taken = match bin {
+                BINS => rest.len(),
+                bin => match bins {
+                    Bins::EqualWidth => rest.partition_point(|b| b.confidence < f64::from(bin) / f64::from(BINS)),
+                    Bins::EqualCount => sorted.len() * usize::from(bin) / usize::from(BINS) - (sorted.len() - rest.len()),
+                },
+            };
+            let (these, others) = rest.split_at(taken);
+            sum += distance(these);
+            rest = others;
+        }
+        sum / self.count()
+    }
+
+    /// Reads, at least one: what means are divided by.
+    #[allow(clippy::cast_precision_loss)] // far below 2^52
+    fn count(&self) -> f64 {
+        self.beliefs.len().max(1) as f64
+    }
+}
+
+impl Belief {
+    const fn is_right(&self, standard: Standard) -> bool {
+        match standard {
+            Standard::Exact => self.right,
+            Standard::Folded => self.folded,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn calibration(beliefs: &[(f64, bool)]) -> Calibration {
+        let mut calibration = Calibration::default();
+        beliefs
+            .iter()
+            .for_each(|(confidence, right)| calibration.add(Belief { confidence: *confidence, right: *right, folded: true }));
+        calibration
+    }
+
+    fn close(a: f64, b: f64) -> bool {
+        (a - b).abs() < 1e-9
+    }
+
+    #[test]
+    fn a_belief_that_comes_true_as_often_as_it_says_has_no_error() {
+        // Nine of ten right at 0.9, three of four at 0.75.
+        let mut beliefs = vec![(0.9, true); 9];
+        beliefs.extend([(0.9, false), (0.75, true), (0.75, true), (0.75, true), (0.75, false)]);
+        let honest = calibration(&beliefs);
+        assert!(close(honest.error(Standard::Exact, Bins::EqualWidth), 0.0));
+        assert!(close(honest.mean_confidence(), 12.0 / 14.0) && close(honest.right(Standard::Exact).share(), 12.0 / 14.0));
+        // Folded, all of them are right: 1.0 - 12/14 too modest.
+        assert!(close(honest.error(Standard::Folded, Bins::EqualWidth), 2.0 / 14.0));
+    }
+
+    #[test]
+    fn bins_of_equal_count_part_what_one_wide_bin_averages_away() {
+        // All in the last bin of equal width, where too sure and too modest cancel: 0.91 always right, 0.99 right 82 times of 100.
+        let mut beliefs = vec![(0.91, true); 100];
+        beliefs.extend((0..100).map(|i| (0.99, i < 82)));
+        let mixed = calibration(&beliefs);
+        assert!(close(mixed.error(Standard::Exact, Bins::EqualWidth), 0.04));
+        assert!(mixed.error(Standard::Exact, Bins::EqualCount) > 0.12);
+    }
+
+    #[test]
+    fn the_ends_of_confidence_and_few_reads_have_bins_too() {
+        let ends = calibration(&[(0.0, true), (1.0, false), (0.1, false)]);
+        for bins in [Bins::EqualWidth, Bins::EqualCount] {
+            assert!(close(ends.error(Standard::Exact, bins), 2.1 / 3.0), "{bins:?}");
+        }
+        assert!(close(Calibration::default().error(Standard::Exact, Bins::EqualCount), 0.0));
+        assert!(close(Calibration::default().mean_confidence(), 0.0));
+    }
+}
