@@ -55,7 +55,7 @@
 //!   (`syntax`) are all published; characters of another shape that only grammar decided are marked `repaired`.
 //! - No mark stands in a log line above `debug`, in a topic, or in a retained message.
 //! - In steady state stages work in buffers of their own; what is allocated per frame are the handles of the ONNX and OpenCV
-//!   wrappers (no test counts them yet).
+//!   wrappers (`tests/alloc` holds decoding to none at all; the rest is not counted yet).
 //! - `unsafe` is denied everywhere but in one function of `clock` (asking the kernel's clock discipline) and in `main`, which sets
 //!   the environment that keeps ONNX Runtime's telemetry off before anything is loaded: the box phones nobody but its broker.
 //!

@@ -106,11 +106,14 @@ impl PlateRead {
 
     /// Two looks at one plate as one read: slot by slot the geometric mean of what they say, so that a look which is sure
     /// outweighs one which is not, and two that contradict each other are less sure than either. Looks that see a different
-    /// number of characters are rivals: the surer of them stands alone.
+    /// number of characters, or mostly other ones, are rivals (one may have lost the first and taken the border for a last): the
+    /// surer of them stands alone.
     #[must_use]
     pub fn blended(&self, other: &Self) -> Self {
         let (surer, second) = if other.mean_ln() > self.mean_ln() { (other, self) } else { (self, other) };
-        if surer.present().count() != second.present().count() {
+        let (count, seconds_count) = (surer.present().count(), second.present().count());
+        let agreeing = surer.present().zip(second.present()).filter(|(a, b)| a.best().0.folded() == b.best().0.folded()).count();
+        if count != seconds_count || 2 * agreeing <= count {
             return *surer;
         }
         // Doubtful slots stand in the gaps between characters; a gap in which the looks have as many is blended too.
@@ -165,13 +168,18 @@ mod tests {
 
     #[test]
     fn two_looks_blend_slot_by_slot() {
-        let sure = PlateRead::from_slots([shows('A', 0.99, 'B', 0.99), shows('I', 0.9, 'J', 0.2), shows('7', 0.98, '1', 0.97)]);
-        let doubtful = PlateRead::from_slots([shows('B', 0.6, 'A', 0.9), shows('7', 0.9, '1', 0.9)]);
+        let sure = PlateRead::from_slots([
+            shows('A', 0.99, 'B', 0.99),
+            shows('K', 0.9, 'X', 0.9),
+            shows('I', 0.9, 'J', 0.2),
+            shows('7', 0.98, '1', 0.97),
+        ]);
+        let doubtful = PlateRead::from_slots([shows('B', 0.6, 'A', 0.9), shows('K', 0.9, 'X', 0.9), shows('7', 0.9, '1', 0.9)]);
         let both = doubtful.blended(&sure);
-        assert_eq!(both.raw().expect("two characters").to_string(), "A7", "the sure look outweighs the doubtful one");
+        assert_eq!(both.raw().expect("three characters").to_string(), "AK7", "the sure look outweighs the doubtful one");
         assert!(both.slots()[0].best().1 < 0.99, "a contradiction costs");
-        assert_eq!(both.slots().len(), 3, "the surer look's doubtful slot stays");
-        assert!((both.slots()[1].presence - 0.2).abs() < 1e-6);
+        assert_eq!(both.slots().len(), 4, "the surer look's doubtful slot stays");
+        assert!((both.slots()[2].presence - 0.2).abs() < 1e-6);
         assert_eq!(both, sure.blended(&doubtful), "the order does not matter");
         let same = sure.blended(&sure);
         for (a, b) in same.slots().iter().zip(sure.slots()) {
@@ -184,6 +192,8 @@ mod tests {
         let three = PlateRead::from_slots(['A', 'B', 'C'].map(|c| shows(c, 0.9, '0', 0.9)));
         let two = PlateRead::from_slots(['A', 'B'].map(|c| shows(c, 0.99, '0', 0.99)));
         assert_eq!((three.blended(&two), two.blended(&three)), (two, two));
+        let shifted = PlateRead::from_slots(['B', 'C', 'I'].map(|c| shows(c, 0.8, '0', 0.9)));
+        assert_eq!(shifted.blended(&three), three, "one look lost the first character and read the border");
     }
 
     #[test]

@@ -55,10 +55,13 @@ impl Batch {
         &self.patches[..self.owners.len()]
     }
 
-    /// Reads all patches; gives each owner with its read. Where the runtime fails, those of that run and after it have none.
-    pub(super) fn read(&mut self, reader: &mut Reader) -> impl Iterator<Item = (usize, &PlateRead)> {
-        reader.read_batch(&self.patches[..self.owners.len()], &mut self.reads).ok();
-        self.owners.iter().copied().zip(&self.reads)
+    /// Reads all patches; gives each owner with its read.
+    ///
+    /// # Errors
+    /// When the runtime fails: no fault of a picture, so it is the frame's, counted, and not passed over plate by plate.
+    pub(super) fn read(&mut self, reader: &mut Reader) -> Result<impl Iterator<Item = (usize, &PlateRead)>, VisionError> {
+        reader.read_batch(&self.patches[..self.owners.len()], &mut self.reads)?;
+        Ok(self.owners.iter().copied().zip(&self.reads))
     }
 }
 

@@ -1,14 +1,16 @@
 //! From class probabilities at places to slots: which places speak of one character, and how likely one stands there.
 //!
 //! The reader is trained with CTC (Graves et al. 2006): it may show a character at any place near its centre, and a
-//! character that could stand at either of two places has half its probability at each. So a slot asks for the probability
-//! that *some* place of its stretch shows the glyph, not for that of the best place:
+//! character that could stand at either of two places has half its probability at each. So a slot asks all places of its
+//! stretch together, not the best one alone: how likely any of them shows something, and how likely they show one glyph and
+//! nothing else.
 //!
 //! ```text
 //! presence = 1 - product of blank          weight of a glyph = product of (glyph + blank)  -  product of blank
 //! ```
 //!
-//! over the places of the stretch, places taken as independent, as CTC takes them.
+//! Places are taken as independent, as CTC takes them. Of the paths that show a glyph twice with a blank between, which CTC reads
+//! as two, the weight counts a few as one; where such a path is likely, the run has a dip and makes two slots.
 
 use crate::anpr::read::{PlateRead, Slot};
 use crate::anpr::vrm::{GLYPHS, Glyph};
@@ -31,12 +33,18 @@ const LONG_BAR: usize = 3;
 /// How often: about a third of such runs on drawn plates.
 const LONG_BAR_IS_TWO: f32 = 0.3;
 
+/// A doubtful character speaks for its own place and the ones beside it: a wide blank with a little of everything is no character.
+const DOUBTFUL_REACH: usize = 1;
+/// And it is never likelier there than not, as no place of it is.
+const DOUBTFUL_MOST: f32 = 0.49;
+
 /// Where a character stands or may stand: its run of places, and a factor on its presence.
 #[derive(Clone, Copy, Debug, Default)]
 struct Peak {
     start: usize,
     end: usize,
     certainty: f32,
+    doubtful: bool,
 }
 
 /// Most peaks looked at: more than a read has slots, as no plate has.
@@ -51,6 +59,10 @@ pub(super) fn collapse(values: &[f32]) -> PlateRead {
     let slots = peaks.iter().enumerate().map(|(i, peak)| {
         let from = i.checked_sub(1).map_or(0, |before| border(places, &peaks[before], peak));
         let to = peaks.get(i + 1).map_or(places.len(), |after| border(places, peak, after));
+        if peak.doubtful {
+            let slot = slot(&places[from.max(peak.start.saturating_sub(DOUBTFUL_REACH))..to.min(peak.end + DOUBTFUL_REACH)]);
+            return Slot { presence: slot.presence.min(DOUBTFUL_MOST), ..slot };
+        }
         let slot = slot(&places[from..to]);
         Slot { presence: slot.presence * peak.certainty, ..slot }
     });
@@ -60,9 +72,9 @@ pub(super) fn collapse(values: &[f32]) -> PlateRead {
 /// Runs of one glyph, and doubtful places in the blank between them; gives how many.
 fn find_peaks(places: &[Place], peaks: &mut [Peak; PEAKS]) -> usize {
     let mut used = 0;
-    let mut push = |start: usize, end: usize, certainty: f32| {
+    let mut push = |start: usize, end: usize, certainty: f32, doubtful: bool| {
         if let Some(into) = peaks.get_mut(used) {
-            *into = Peak { start, end, certainty };
+            *into = Peak { start, end, certainty, doubtful };
             used += 1;
         }
     };
@@ -75,17 +87,17 @@ fn find_peaks(places: &[Place], peaks: &mut [Peak; PEAKS]) -> usize {
         }
         if class == 0 {
             if let Some(doubtful) = doubtful_place(places, at, end) {
-                push(doubtful, doubtful + 1, 1.0);
+                push(doubtful, doubtful + 1, 1.0, true);
             }
         } else if let Some(dip) = dip(&places[at..end]) {
             // Two like glyphs in one run: the second stands there only if the dip is a blank.
-            push(at, at + dip, 1.0);
-            push(at + dip + 1, end, places[at + dip][0]);
+            push(at, at + dip, 1.0, false);
+            push(at + dip + 1, end, places[at + dip][0], false);
         } else if end - at >= LONG_BAR && is_bar(class) {
-            push(at, end - 1, 1.0);
-            push(end - 1, end, LONG_BAR_IS_TWO);
+            push(at, end - 1, 1.0, false);
+            push(end - 1, end, LONG_BAR_IS_TWO, false);
         } else {
-            push(at, end, 1.0);
+            push(at, end, 1.0, false);
         }
         at = end;
     }
@@ -188,6 +200,8 @@ mod tests {
         assert!((slot.presence - 0.3).abs() < 0.02, "{}", slot.presence);
         assert_eq!(slot.best().0.as_char(), 'I');
         assert_eq!(read("A?-B").slots().len(), 2, "a character's flank is no slot");
+        let murmur = [places("-A-"), place(0.9, &[]).repeat(30)].concat();
+        assert_eq!(collapse(&murmur).raw().expect("one character").to_string(), "A", "many faint places make no character");
     }
 
     #[test]

@@ -83,7 +83,7 @@ impl Default for VisionOptions {
 pub struct SeenPlate {
     /// Where, and how likely a plate.
     pub candidate: Candidate,
-    /// What it says; none when the reader failed on it.
+    /// What it says; none when it could not be cut out.
     pub read: Option<PlateRead>,
     /// Whether it touches the edge of the frame, so that characters may be cut off.
     pub clipped: bool,
@@ -140,10 +140,10 @@ impl Vision {
         &self.names
     }
 
-    /// Finds and reads the plates in `region` of a frame. A candidate that can't be read keeps its place with no read.
+    /// Finds and reads the plates in `region` of a frame. A candidate that can't be cut out keeps its place with no read.
     ///
     /// # Errors
-    /// When the detector fails on this frame.
+    /// When the runtime fails on this frame, in detector or reader.
     pub fn look(&mut self, frame: &Frame, region: Rect<FramePx>) -> Result<(&[SeenPlate], StageTimes), VisionError> {
         let start = thread_cpu_time();
         let candidates = self.detector.detect(frame, region)?;
@@ -154,7 +154,7 @@ impl Vision {
             read: None,
             clipped: touches_edge(candidate.bounds, frame.bounds()),
         }));
-        self.read_seen(frame);
+        self.read_seen(frame)?;
         let times = StageTimes { detect: detected.saturating_sub(start), read: thread_cpu_time().saturating_sub(detected) };
         Ok((&self.seen, times))
     }
@@ -183,14 +183,14 @@ impl Vision {
     }
 
     /// Reads what was seen from its corners, all of it as a batch, and again from its upright box, as a second batch, where
-    /// the first look leaves doubt: corners can be off on plates far from any that training showed. Where the first look
-    /// fails there is no read, where the second does the first one stands.
-    fn read_seen(&mut self, frame: &Frame) {
+    /// the first look leaves doubt: corners can be off on plates far from any that training showed. A place that can't be
+    /// cut out has no read; where only the second look can't, the first one stands.
+    fn read_seen(&mut self, frame: &Frame) -> Result<(), VisionError> {
         self.batch.clear();
         for (i, plate) in self.seen.iter().enumerate() {
             self.batch.cut(frame, level_quad(plate.candidate.corners), i).ok();
         }
-        for (i, level) in self.batch.read(&mut self.reader) {
+        for (i, level) in self.batch.read(&mut self.reader)? {
             self.seen[i].read = Some(*level);
         }
         self.batch.clear();
@@ -199,10 +199,11 @@ impl Vision {
                 self.batch.cut(frame, upright_quad(plate.candidate.bounds), i).ok();
             }
         }
-        for (i, upright) in self.batch.read(&mut self.reader) {
+        for (i, upright) in self.batch.read(&mut self.reader)? {
             let read = &mut self.seen[i].read;
             *read = read.map(|level| level.blended(upright));
         }
+        Ok(())
     }
 }
 

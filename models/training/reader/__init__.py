@@ -5,4 +5,8 @@
     network    the network and its loss
     train      one command, resumable
     export     ONNX, int8
+    junk       places without a plate, to train and to measure on
+    video      H.264 artefacts
+    roadside   labelled scenes made worse
+    card       the pictures of the model card
 """
