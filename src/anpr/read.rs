@@ -9,6 +9,18 @@ use super::vrm::{GLYPHS, Glyph, Vrm};
 /// Presence from which a slot counts as a character.
 const PRESENT: f32 = 0.5;
 
+/// What a look that sees no character at a place says of one there.
+const UNSEEN_PRESENCE: f32 = 0.03;
+
+/// What a look rounds to zero must not be impossible.
+const FLOOR: f32 = 1e-6;
+
+/// The probability whose odds are the geometric mean of those of two.
+fn even_odds(a: f32, b: f32) -> f32 {
+    let (for_it, against) = ((a.max(FLOOR) * b.max(FLOOR)).sqrt(), ((1.0 - a).max(FLOOR) * (1.0 - b).max(FLOOR)).sqrt());
+    for_it / (for_it + against)
+}
+
 /// One character position of a read.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Slot {
@@ -33,15 +45,11 @@ impl Slot {
     /// The geometric mean of two looks at one character: of the glyphs' probabilities, and of the odds of presence.
     #[must_use]
     pub fn blended(&self, other: &Self) -> Self {
-        // A glyph that one look rounds to zero must not be impossible.
-        const FLOOR: f32 = 1e-6;
         let mut glyphs = [0.0; GLYPHS];
         for (into, (a, b)) in glyphs.iter_mut().zip(self.glyphs.iter().zip(&other.glyphs)) {
             *into = (a.max(FLOOR) * b.max(FLOOR)).sqrt();
         }
-        let present = (self.presence.max(FLOOR) * other.presence.max(FLOOR)).sqrt();
-        let absent = ((1.0 - self.presence).max(FLOOR) * (1.0 - other.presence).max(FLOOR)).sqrt();
-        Self::new(glyphs, present / (present + absent))
+        Self::new(glyphs, even_odds(self.presence, other.presence))
     }
 
     /// The likeliest glyph and its probability (the first of equals).
@@ -105,46 +113,39 @@ impl PlateRead {
     }
 
     /// Two looks at one plate as one read: slot by slot the geometric mean of what they say, so that a look which is sure
-    /// outweighs one which is not, and two that contradict each other are less sure than either. Looks that see a different
-    /// number of characters, or mostly other ones, are rivals (one may have lost the first and taken the border for a last): the
-    /// surer of them stands alone.
+    /// outweighs one which is not, and two that contradict each other are less sure than either.
+    ///
+    /// Where one look sees a character more, that one is doubted by the other. Looks that see mostly different characters are
+    /// rivals (one may have lost the first and taken the border for a last): the surer of them stands alone.
     #[must_use]
     pub fn blended(&self, other: &Self) -> Self {
         let (surer, second) = if other.mean_ln() > self.mean_ln() { (other, self) } else { (self, other) };
         let (count, seconds_count) = (surer.present().count(), second.present().count());
-        let agreeing = surer.present().zip(second.present()).filter(|(a, b)| a.best().0.folded() == b.best().0.folded()).count();
-        if count != seconds_count || 2 * agreeing <= count {
+        let (long, short) = if seconds_count > count { (second, surer) } else { (surer, second) };
+        let few = count.min(seconds_count);
+        if count.abs_diff(seconds_count) > 1 {
             return *surer;
         }
-        // Doubtful slots stand in the gaps between characters; a gap in which the looks have as many is blended too.
-        let in_gaps = |read: &Self| {
-            let (mut counts, mut gap) = ([0u8; Self::MAX + 1], 0);
-            for slot in read.slots() {
-                if slot.presence >= PRESENT {
-                    gap += 1;
-                } else {
-                    counts[gap] += 1;
-                }
-            }
-            counts
+        // How many characters agree when the long look's one at `extra` has no partner; at `few` none of equal counts is left out.
+        let agreeing = |extra: usize| {
+            let partners = long.present().enumerate().filter(|(i, _)| *i != extra).map(|(_, slot)| slot);
+            partners.zip(short.present()).filter(|(a, b)| a.best().0.folded() == b.best().0.folded()).count()
         };
-        let (gaps, seconds_gaps) = (in_gaps(surer), in_gaps(second));
-        let same = |gap: usize| gaps[gap] == seconds_gaps[gap];
-        let (mut gap, mut seconds_gap) = (0, 0);
-        // Of the second look only what has a partner in the first is left: as many slots, in the same order.
-        let mut partners = second.slots().iter().filter(|slot| {
-            let present = slot.presence >= PRESENT;
-            let partnered = present || same(seconds_gap);
-            seconds_gap += usize::from(present);
-            partnered
-        });
-        Self::from_slots(surer.slots().iter().map(|slot| {
-            let present = slot.presence >= PRESENT;
-            let partnered = present || same(gap);
-            gap += usize::from(present);
-            match partnered.then(|| partners.next()).flatten() {
+        let first = if count == seconds_count { few } else { 0 };
+        let extra = (first..=few).max_by_key(|extra| agreeing(*extra)).unwrap_or(few);
+        if 2 * agreeing(extra) <= few {
+            return *surer;
+        }
+        let mut partners = short.present();
+        let mut rank = 0;
+        Self::from_slots(long.slots().iter().map(|slot| {
+            if slot.presence < PRESENT {
+                return *slot;
+            }
+            rank += 1;
+            match (rank - 1 != extra).then(|| partners.next()).flatten() {
                 Some(partner) => slot.blended(partner),
-                None => *slot,
+                None => Slot { presence: even_odds(slot.presence, UNSEEN_PRESENCE), ..*slot },
             }
         }))
     }
@@ -191,7 +192,12 @@ mod tests {
     fn looks_that_count_differently_are_rivals() {
         let three = PlateRead::from_slots(['A', 'B', 'C'].map(|c| shows(c, 0.9, '0', 0.9)));
         let two = PlateRead::from_slots(['A', 'B'].map(|c| shows(c, 0.99, '0', 0.99)));
-        assert_eq!((three.blended(&two), two.blended(&three)), (two, two));
+        let doubted = three.blended(&two);
+        assert_eq!(doubted, two.blended(&three));
+        assert_eq!(doubted.raw().expect("two characters").to_string(), "AB", "the second look saw no third character");
+        assert!((0.3..0.5).contains(&doubted.slots()[2].presence), "but it may be there: {}", doubted.slots()[2].presence);
+        let front = PlateRead::from_slots(['K', 'A', 'B'].map(|c| shows(c, 0.9, '0', 0.999)));
+        assert_eq!(front.blended(&two).raw().expect("three characters").to_string(), "KAB", "one look was cut too narrow");
         let shifted = PlateRead::from_slots(['B', 'C', 'I'].map(|c| shows(c, 0.8, '0', 0.9)));
         assert_eq!(shifted.blended(&three), three, "one look lost the first character and read the border");
     }

@@ -24,7 +24,7 @@ _SURE_TEXT = 0.99
 _LEAST_WIDTH_PX = 40
 _MARGIN = 0.35
 # The detector looks at a crop at about the scale that it would have in a frame.
-_DETECTOR_SIZE = (320, 192)
+DETECTOR_SIZE = (320, 192)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -52,7 +52,7 @@ def _from_manifest(data, split):
             yield row, picture, box
 
 
-_FOLDED = str.maketrans("OIQ", "010")
+FOLDED = str.maketrans("OIQ", "010")
 
 
 def _measured_on(data):
@@ -61,7 +61,7 @@ def _measured_on(data):
     with open(data / MANIFEST, newline="") as file:
         for row in csv.DictReader(file):
             if row["split"] != "train":
-                marks.add(row["text"].translate(_FOLDED))
+                marks.add(row["text"].translate(FOLDED))
                 origins.add((row["source_repo"], row["path_in_repo"]))
     return marks, origins
 
@@ -102,12 +102,12 @@ def prepare(data, work, models, progress=lambda rows: rows):
     if not index.exists():
         folder = work / "crops"
         folder.mkdir(parents=True, exist_ok=True)
-        runner, kept, known = Runner(models / "plate_detector.fp32.onnx", _DETECTOR_SIZE), [], set()
+        runner, kept, known = Runner(models / "plate_detector.fp32.onnx", DETECTOR_SIZE), [], set()
 
         marks, excluded = _measured_on(data)
 
         def keep(picture, box, text, weight):
-            if text.translate(_FOLDED) in marks:
+            if text.translate(FOLDED) in marks:
                 return
             file = folder / f"{len(kept):05d}.png"
             cv2.imwrite(str(file), cv2.cvtColor(picture, cv2.COLOR_BGR2GRAY))
@@ -123,6 +123,12 @@ def prepare(data, work, models, progress=lambda rows: rows):
         part.write_text(json.dumps([dataclasses.asdict(crop) for crop in kept]))
         part.rename(index)
     return [Crop(**fields) for fields in json.loads(index.read_text())]
+
+
+def taught_before(data):
+    """Marks, folded, that the second opinion gave to earlier weights, from training photographs that are also in `val`."""
+    with open(data / SECOND_OPINION, newline="") as file:
+        return {row["text"].translate(FOLDED) for row in csv.DictReader(file) if row["split"] == "train" and float(row["text_confidence"] or 0) > _SURE_TEXT}
 
 
 def labelled(data, split):
