@@ -2,7 +2,8 @@
 //!
 //! The expected calibration error (Naeini et al. 2015) puts reads into bins by their confidence and averages, weighted by
 //! their counts, how far a bin's mean confidence lies from its share of right reads. Bins of equal width are what everybody reports;
-//! but nearly all of a good reader's confidences lie in the last of them, so bins of equal count stand beside it.
+//! but nearly all of a good reader's confidences lie in the last of them, so bins of equal count stand beside it. Few reads
+//! make an error by chance alone; what it would be for beliefs that are probabilities ([`Calibration::chance`]) stands there too.
 
 use super::rate::Rate;
 
@@ -64,10 +65,23 @@ impl Calibration {
     /// The expected calibration error, 0 without reads.
     pub(super) fn error(&self, standard: Standard, bins: Bins) -> f64 {
         // A bin's count times the distance of its two means is the distance of its two sums.
-        let distance = |bin: &[Belief]| {
+        self.over(bins, |bin| {
             let surplus = bin.iter().map(|b| b.confidence - f64::from(u8::from(b.is_right(standard))));
             surplus.sum::<f64>().abs()
-        };
+        })
+    }
+
+    /// The error that as many reads of these very confidences would show on average if each were a probability.
+    pub(super) fn chance(&self, bins: Bins) -> f64 {
+        // The surplus of a bin is then a sum of independent surprises, nearly normal: its mean size is sqrt(2 / pi) of its spread.
+        self.over(bins, |bin| {
+            let variance: f64 = bin.iter().map(|b| b.confidence * (1.0 - b.confidence)).sum();
+            (variance * std::f64::consts::FRAC_2_PI).sqrt()
+        })
+    }
+
+    /// Sums something over the bins, as a share of the reads.
+    fn over(&self, bins: Bins, of_bin: impl Fn(&[Belief]) -> f64) -> f64 {
         let mut sorted = self.beliefs.clone();
         sorted.sort_by(|a, b| a.confidence.total_cmp(&b.confidence));
         let mut rest = sorted.as_slice();
@@ -81,7 +95,7 @@ impl Calibration {
                 },
             };
             let (these, others) = rest.split_at(taken);
-            sum += distance(these);
+            sum += of_bin(these);
             rest = others;
         }
         sum / self.count()
@@ -149,5 +163,15 @@ mod tests {
         }
         assert!(close(Calibration::default().error(Standard::Exact, Bins::EqualCount), 0.0));
         assert!(close(Calibration::default().mean_confidence(), 0.0));
+        assert!(close(Calibration::default().chance(Bins::EqualWidth), 0.0));
+    }
+
+    #[test]
+    fn chance_alone_makes_an_error_that_falls_with_the_count() {
+        // A fair coin a hundred times: 5 off on average in spread, 0.8 of that in size.
+        let coins = |n: usize| calibration(&vec![(0.5, true); n]).chance(Bins::EqualWidth);
+        assert!((coins(100) - 0.0399).abs() < 1e-4, "{}", coins(100));
+        assert!(close(coins(400) * 2.0, coins(100)));
+        assert!(close(calibration(&[(1.0, true); 9]).chance(Bins::EqualCount), 0.0), "certainties leave nothing to chance");
     }
 }

@@ -172,6 +172,12 @@ impl Tally {
         if differs {
             error("  folded", Standard::Folded)?;
         }
+        let (width, count, name) =
+            (calibration.chance(Bins::EqualWidth), calibration.chance(Bins::EqualCount), "  by chance alone");
+        writeln!(
+            out,
+            "{name:<NAMES$} {width:.4} and {count:.4}: what so few reads show on average if each confidence is a probability"
+        )?;
         let folded = self.folded_wrong_but_confident;
         let and_folded = if differs { format!("; {} folded", folded.hits) } else { String::new() };
         let what = format!("of all plates: wrong mark, confidence at least {CONFIDENT}{and_folded}");
