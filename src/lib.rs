@@ -32,7 +32,7 @@
 //! | 1 | [`frame`] | pixels on loan from a pool |
 //! | 1 | [`anpr`] | the pure core: marks, formats, reads, decoding, passages, hotlist, alerts; `core::Core::apply(event) -> effects` |
 //! | 1 | [`outbox`] | the durable queue of opaque bytes, in lanes, numbered without gaps |
-//! | 2 | [`vision`] | pixels to reads; owns the models, one detector file for all its input sizes; looks at a region whole or in `tiles`; `onnx` alone names the runtime |
+//! | 2 | [`vision`] | pixels to reads; owns the models, one detector file for all its input sizes; looks at a region whole or in `tiles`, reads the plates of a frame together; `onnx` alone names the runtime |
 //! | 2 | [`camera`] | sources, and the thread that keeps one going; `camera/opencv.rs` alone names videoio |
 //! | 2 | [`publish`] | messages, topics, MQTT (`publish/mqtt` alone names the client), hotlists from files |
 //! | 3 | [`config`] | the file as typed, and the settings that run |

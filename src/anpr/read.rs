@@ -145,9 +145,24 @@ impl PlateRead {
             rank += 1;
             match (rank - 1 != extra).then(|| partners.next()).flatten() {
                 Some(partner) => slot.blended(partner),
-                None => Slot { presence: even_odds(slot.presence, UNSEEN_PRESENCE), ..*slot },
+                // The other look may have doubted a character there, or seen none at all.
+                None => match short.doubtful_after(rank - 1) {
+                    Some(doubtful) => slot.blended(doubtful),
+                    None => Slot { presence: even_odds(slot.presence, UNSEEN_PRESENCE), ..*slot },
+                },
             }
         }))
+    }
+
+    /// The first doubtful slot that comes after so many characters and before the next.
+    fn doubtful_after(&self, characters: usize) -> Option<&Slot> {
+        let mut before = 0;
+        self.slots().iter().find(|slot| {
+            let present = slot.presence >= PRESENT;
+            let here = !present && before == characters;
+            before += usize::from(present);
+            here
+        })
     }
 
     fn present(&self) -> impl Iterator<Item = &Slot> {
@@ -196,6 +211,10 @@ mod tests {
         assert_eq!(doubted, two.blended(&three));
         assert_eq!(doubted.raw().expect("two characters").to_string(), "AB", "the second look saw no third character");
         assert!((0.3..0.5).contains(&doubted.slots()[2].presence), "but it may be there: {}", doubted.slots()[2].presence);
+        let unsure =
+            PlateRead::from_slots([shows('A', 0.99, '0', 0.99), shows('B', 0.99, '0', 0.99), shows('C', 0.9, '0', 0.49)]);
+        let less_doubted = three.blended(&unsure).slots()[2].presence;
+        assert!((0.74..0.76).contains(&less_doubted), "what the second look half saw counts: {less_doubted}");
         let front = PlateRead::from_slots(['K', 'A', 'B'].map(|c| shows(c, 0.9, '0', 0.999)));
         assert_eq!(front.blended(&two).raw().expect("three characters").to_string(), "KAB", "one look was cut too narrow");
         let shifted = PlateRead::from_slots(['B', 'C', 'I'].map(|c| shows(c, 0.8, '0', 0.9)));
