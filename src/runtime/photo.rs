@@ -36,17 +36,17 @@ pub struct PhotoPlate {
     pub decoded: Option<Decoded>,
 }
 
-/// A crop around one plate with what was made of it. Places are in the crop's own pixels.
+/// A crop around one plate, or around none, with what was made of it. Places are in the crop's own pixels.
 #[derive(Clone, Debug)]
 pub struct CropRead {
     /// The crop.
     pub frame: Frame,
-    /// Where its plate is known to be.
+    /// Where its plate is known to be, as far as that lies in the crop.
     pub label: Rect<FramePx>,
-    /// The detector's candidate on the plate, which was read; none where there was none, and the label was read instead.
-    pub candidate: Option<Candidate>,
-    /// What it says; none where nothing legible was found.
-    pub decoded: Option<Decoded>,
+    /// The detector's candidates that were read; none where it found none, and the label was read instead.
+    pub found: Vec<PhotoPlate>,
+    /// What the label says where it was read; none where nothing legible was found.
+    pub in_label: Option<Decoded>,
     /// What it cost.
     pub times: PhotoTimes,
 }
@@ -167,35 +167,66 @@ impl PhotoReader {
     /// # Errors
     /// When the file is no picture, the box lies outside it, or the models fail.
     pub fn read_crop(&mut self, path: &Path, label: Option<Rect<FramePx>>) -> Result<CropRead, PhotoError> {
+        self.look_around(path, label, |seen, label| {
+            let overlap = |s: &SeenPlate| s.candidate.bounds.iou(label);
+            let on_it = seen.iter().filter(|s| overlap(s) >= ON_LABEL_IOU).max_by(|a, b| overlap(a).total_cmp(&overlap(b)));
+            on_it.copied().into_iter().collect()
+        })
+    }
+
+    /// Reads a crop that has no plate in the same way: whatever is seen in it and `counts` is read, wherever it lies. Only where
+    /// there is nothing of the kind, the labelled box is read.
+    ///
+    /// # Errors
+    /// When the file is no picture, the box lies outside it, or the models fail.
+    pub fn read_crop_without_plate(
+        &mut self,
+        path: &Path,
+        label: Option<Rect<FramePx>>,
+        counts: impl Fn(Rect<FramePx>) -> bool,
+    ) -> Result<CropRead, PhotoError> {
+        self.look_around(path, label, |mut seen, _| {
+            seen.retain(|s| counts(s.candidate.bounds));
+            seen
+        })
+    }
+
+    /// Looks at a canvas around a crop and reads what `chosen` leaves of what is seen there, or else the label.
+    fn look_around(
+        &mut self,
+        path: &Path,
+        label: Option<Rect<FramePx>>,
+        chosen: impl FnOnce(Vec<SeenPlate>, Rect<FramePx>) -> Vec<SeenPlate>,
+    ) -> Result<CropRead, PhotoError> {
         let start = thread_cpu_time();
         let frame = self.load(path)?;
-        let decoded = thread_cpu_time();
+        let loaded = thread_cpu_time();
         let label = checked(path, &frame, label)?;
         let (canvas, left, top) = self.canvas_around(&frame, label.width())?;
         let (seen, stages) = self.vision.look(&canvas, canvas.bounds())?;
         let in_crop = |p: Point<FramePx>| Point::new(p.x - left, p.y - top);
-        let bounds_in_crop = |b: Rect<FramePx>| Rect::new(b.x0 - left, b.y0 - top, b.x1 - left, b.y1 - top);
-        let overlap = |s: &SeenPlate| bounds_in_crop(s.candidate.bounds).iou(label);
-        let on_it = seen.iter().filter(|s| overlap(s) >= ON_LABEL_IOU).max_by(|a, b| overlap(a).total_cmp(&overlap(b))).copied();
-        let began = thread_cpu_time();
-        let read = match on_it {
-            Some(seen) => seen.read,
-            None => Some(self.vision.read_box(&frame, label)?),
+        let moved = |s: &SeenPlate| {
+            let (b, corners) = (s.candidate.bounds, s.candidate.corners.corners.map(in_crop));
+            let bounds = Rect::new(b.x0 - left, b.y0 - top, b.x1 - left, b.y1 - top);
+            SeenPlate { candidate: Candidate { bounds, corners: Quad::new(corners), score: s.candidate.score }, ..*s }
         };
-        let result = read.and_then(|r| self.decoder.decode(&r));
+        let chosen = chosen(seen.iter().map(moved).collect(), label);
+        let began = thread_cpu_time();
+        let decoder = &mut self.decoder;
+        let in_label = match chosen[..] {
+            [] => decoder.decode(&self.vision.read_box(&frame, label)?),
+            _ => None,
+        };
+        let plate = |s: SeenPlate| PhotoPlate { candidate: s.candidate, decoded: s.read.and_then(|r| decoder.decode(&r)) };
+        let found = chosen.into_iter().map(plate).collect();
         let end = thread_cpu_time();
-        let candidate = on_it.map(|s| Candidate {
-            bounds: bounds_in_crop(s.candidate.bounds),
-            corners: Quad::new(s.candidate.corners.corners.map(in_crop)),
-            score: s.candidate.score,
-        });
         let times = PhotoTimes {
-            decode: decoded.saturating_sub(start),
+            decode: loaded.saturating_sub(start),
             detect: stages.detect,
             read: stages.read + end.saturating_sub(began),
             total: end.saturating_sub(start),
         };
-        Ok(CropRead { frame, label, candidate, decoded: result, times })
+        Ok(CropRead { frame, label, found, in_label, times })
     }
 
     /// Reads the plate in a box that is already known, or that fills the picture; no detector.
@@ -216,7 +247,7 @@ impl PhotoReader {
             read: end.saturating_sub(decoded),
             total: end.saturating_sub(start),
         };
-        Ok(CropRead { frame, label, candidate: None, decoded: result, times })
+        Ok(CropRead { frame, label, found: Vec::new(), in_label: result, times })
     }
 
     /// The crop in the middle of a grey canvas, and where its top left corner lies there.
@@ -246,12 +277,12 @@ impl PhotoReader {
     }
 }
 
-/// The labelled box, or the whole picture where there is none.
+/// The labelled box as far as it lies in the picture, or the whole picture where there is none.
 fn checked(path: &Path, frame: &Frame, label: Option<Rect<FramePx>>) -> Result<Rect<FramePx>, PhotoError> {
     let Some(label) = label else { return Ok(frame.bounds()) };
     let inside = label.intersect(frame.bounds());
     if inside.width() >= 2.0 && inside.height() >= 2.0 {
-        return Ok(label);
+        return Ok(inside);
     }
     Err(PhotoError::Label { path: path.to_owned(), label, width: frame.width(), height: frame.height() })
 }

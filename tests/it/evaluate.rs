@@ -122,6 +122,7 @@ fn pipeline_evaluate_meets_crops_as_the_daemon_would_or_in_their_labelled_boxes(
         &[
             "found by the detector 1.0000 [0.4385, 1.0000] 3/3",
             "read rate 0.6667",
+            "found and read 0.6667",
             "read rate, folded 0.6667",
             "read rate, eye alone 0.6667",
             "rows 1 1.0000 [0.3424, 1.0000] 2/2",
@@ -171,15 +172,47 @@ fn pipeline_evaluate_reads_crops_that_the_detector_misses_in_their_labelled_boxe
     crops(dir.path());
     // Nothing scores so high: every plate is read in its box all the same.
     let args = ["evaluate", "--truth", "crops.csv", ".", "--list", "--min-score", "1"];
-    assert_report(
+    let text = assert_report(
         &program::run(dir.path(), &args),
         &[
             "found by the detector 0.0000",
             "read rate 0.6667",
+            "found and read 0.0000",
             "taken for a plate 0.0000",
-            "b.png: YD68RNE not found by the detector",
+            "b.png: YD68RNE not found by the detector; read right in its labelled box",
+            "b.png: YD68RNF not found by the detector; misread as YD68RNE",
         ],
     );
+    assert_eq!(text.matches("YD68RNF").count(), 1, "one line for one crop: {text}");
+}
+
+#[test]
+fn pipeline_evaluate_counts_whatever_is_seen_in_a_crop_without_a_plate_unless_ignored() {
+    let dir = tempfile::tempdir().unwrap();
+    // LK24HJV at about [91, 34, 206, 63], a small part of the crop, which is called a crop without a plate.
+    pictures::save(dir.path(), "a.png", &DynamicImage::ImageRgb8(pictures::frame(46)).crop_imm(200, 440, 400, 120));
+    for (ignored, rate, read) in [("", "1.0000", true), ("85 30 215 70", "0.0000", false)] {
+        let rows = format!("file,text,box_in_crop_xyxy,ignore_boxes_xyxy\na.png,,,{ignored}\n");
+        std::fs::write(dir.path().join("junk.csv"), rows).unwrap();
+        let args = ["evaluate", "--truth", "junk.csv", ".", "--list", "--scores", "scores.csv"];
+        let text = assert_report(&program::run(dir.path(), &args), &[&format!("taken for a plate {rate}")]);
+        assert_eq!(text.contains("false read LK24HJV"), read, "{text}");
+        let scores = std::fs::read_to_string(dir.path().join("scores.csv")).unwrap();
+        assert_eq!(scores.contains("a.png,,LK24HJV"), read, "{scores}");
+    }
+}
+
+#[test]
+fn pipeline_evaluate_clips_labels_to_the_picture_and_tells_of_scores_that_cannot_be_written() {
+    let dir = tempfile::tempdir().unwrap();
+    crops(dir.path());
+    std::fs::write(dir.path().join("huge.csv"), "file,text,box_in_crop_xyxy\na.png,LK24HJV,-1e5 -1e5 1e5 1e5\n").unwrap();
+    let args = ["evaluate", "--truth", "huge.csv", "."];
+    assert_report(&program::run(dir.path(), &[&args[..], &["--labelled-boxes"]].concat()), &["read rate"]);
+    let full = program::run(dir.path(), &[&args[..], &["--scores", "/dev/full"]].concat());
+    assert_answer(&full, 70, &["/dev/full: can't be written: ", "--scores"]);
+    assert!(!program::stderr(&full).contains("could not be read"), "{}", program::stderr(&full));
+    assert!(program::stdout(&full).contains("read rate"), "the report is out all the same");
 }
 
 #[test]
@@ -250,6 +283,9 @@ fn photographs_stay_out_of_projects_and_options_fit_their_set() {
     for (option, place) in [("--sheets", "project/sheets"), ("--scores", "project/scores.csv")] {
         assert_answer(&evaluate("texts.csv", &[option, place]), 64, &[place, "inside the checkout", "outside", option]);
         assert!(!dir.path().join(place).exists());
+    }
+    for truth in ["texts.csv", "boxes.csv"] {
+        assert_answer(&evaluate(truth, &["--scores", truth]), 64, &[truth, "would be overwritten", "--scores"]);
     }
     assert_answer(&evaluate("texts.csv", &["--scores", "nowhere/scores.csv"]), 64, &["nowhere/scores.csv", "--scores"]);
     assert_answer(&evaluate("texts.csv", &["--second-opinion", "second.csv"]), 64, &["texts.csv", "n_plates"]);

@@ -92,6 +92,7 @@ fn each_candidate_of_a_look_has_the_read_of_its_own_plate() {
     weakest.sort_unstable_by(f32::total_cmp);
     let below = f32::midpoint(weakest[weakest.len() / 2 - 1], weakest[weakest.len() / 2]);
     let doubted = look(&mut load(below));
+    assert_eq!((doubted.len(), both.len()), (first.len(), first.len()), "another threshold sees the same candidates");
     for ((first, doubted), both) in first.iter().zip(&doubted).zip(&both) {
         assert_eq!((first.candidate, first.candidate), (doubted.candidate, both.candidate));
         let (level, upright) = (first.read.expect("a read"), once.read_box(&frame, first.candidate.bounds).unwrap());

@@ -25,8 +25,10 @@ from .network import ALPHABET, PLACES, DeployedReader, PlateReader, normalised
 from .samples import LEVEL_MARGIN, UPRIGHT_MARGIN, box_corners, cut, grown
 
 RANGE_PATCHES = 120
-# Of the validation labels, by eye, and what a read then gives a wrong one.
-_WRONG_LABELS, _CHANCE_IF_WRONG = 0.1, 1e-4
+# What is left of wrong ones among the validation labels, and what a read then gives the label.
+_WRONG_LABELS, _CHANCE_IF_WRONG = 0.05, 1e-4
+# Their pictures show other marks than the labels say (two letters changed round, the first one lost): looked at by eye.
+_MISLABELLED = ("ocr/images/01058.jpg", "ocr/images/01082.jpg", "ocr/images/01321.jpg", "ocr/images/01424.jpg", "ocr/images/03243.jpg", "ocr/images/03256.jpg")
 _TWINS = {"O": "0", "I": "1"}
 _CLASS = {char: index + 1 for index, char in enumerate(ALPHABET)}
 
@@ -100,8 +102,8 @@ def main():
     reader = trainer.trained(PlateReader(), arguments, "plate_reader")
     logits, texts = [], []
     finder, taught = Runner(arguments.models / "plate_detector.int8.onnx", crops.DETECTOR_SIZE), crops.taught_before(arguments.data)
-    for _, picture, box, text, _ in crops.labelled(arguments.data, "val"):
-        if text.translate(crops.FOLDED) not in taught and all(char in ALPHABET for char in text):
+    for name, picture, box, text, _ in crops.labelled(arguments.data, "val"):
+        if name not in _MISLABELLED and text.translate(crops.FOLDED) not in taught and all(char in ALPHABET for char in text):
             with torch.no_grad():
                 patch = torch.from_numpy(patch_of(picture, box, crops.corners_by(finder, picture, box)))
                 logits.append(reader(normalised(patch[None])).float()[0])

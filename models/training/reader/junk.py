@@ -61,7 +61,7 @@ def _touches(box, plate):
 
 
 def cuts(data, models, splits, held_back, seed):
-    """(name, BGR cut with margin, box in it, corners (4, 2) or None) of places without plates."""
+    """(name, BGR cut with margin, box in it, corners (4, 2) or None, boxes of plates in the margin) of places without plates."""
     rng, runner = random.Random(seed), Runner(models / "plate_detector.fp32.onnx")
     for name, source, picture, plates in _pictures(data, splits, held_back):
         height, width = picture.shape[:2]
@@ -81,7 +81,9 @@ def cuts(data, models, splits, held_back, seed):
             x0, y0 = max(0, int(box[0] - margin)), max(0, int(box[1] - margin))
             cut = picture[y0 : int(box[3] + margin), x0 : int(box[2] + margin)]
             where = None if corners is None else (np.asarray(corners) - [x0, y0]).tolist()
-            yield name, cut, [float(box[0] - x0), float(box[1] - y0), float(box[2] - x0), float(box[3] - y0)], where
+            moved = [[float(it[0] - x0), float(it[1] - y0), float(it[2] - x0), float(it[3] - y0)] for it in [box, *plates]]
+            inside = [it for it in moved[1:] if it[0] < cut.shape[1] and it[1] < cut.shape[0] and it[2] > 0 and it[3] > 0]
+            yield name, cut, moved[0], where, inside
 
 
 def prepare(data, work, models):
@@ -91,7 +93,7 @@ def prepare(data, work, models):
         folder = work / "junk"
         folder.mkdir(parents=True, exist_ok=True)
         rows = []
-        for _, cut, box, corners in cuts(data, models, ("train",), held_back=False, seed=7):
+        for _, cut, box, corners, _ in cuts(data, models, ("train",), held_back=False, seed=7):
             file = folder / f"{len(rows):05d}.png"
             cv2.imwrite(str(file), cv2.cvtColor(cut, cv2.COLOR_BGR2GRAY))
             rows.append((str(file), box, corners))
@@ -111,12 +113,13 @@ def main():
     arguments.output.mkdir(parents=True, exist_ok=True)
     with open(arguments.output / "junk.csv", "w", newline="") as file:
         writer = csv.writer(file)
-        writer.writerow(["file", "text", "box_in_crop_xyxy", "origin", "kind"])
+        writer.writerow(["file", "text", "box_in_crop_xyxy", "ignore_boxes_xyxy", "origin", "kind"])
         count = 0
-        for name, cut, box, corners in cuts(arguments.data, arguments.models, ("val", "test"), held_back=True, seed=11):
+        for name, cut, box, corners, plates in cuts(arguments.data, arguments.models, ("val", "test"), held_back=True, seed=11):
             target = pathlib.Path(f"junk_{count:05d}.png")
             cv2.imwrite(str(arguments.output / target), cut)
-            writer.writerow([target, "", " ".join(f"{value:.1f}" for value in box), name, "window" if corners is None else "candidate"])
+            boxes, ignored = (";".join(" ".join(f"{value:.1f}" for value in it) for it in some) for some in ([box], plates))
+            writer.writerow([target, "", boxes, ignored, name, "window" if corners is None else "candidate"])
             count += 1
     print(f"{count} places without a plate in {arguments.output / 'junk.csv'}")
 

@@ -82,7 +82,7 @@ fn classes(ends: &[f32]) -> Vec<String> {
 pub(super) fn run(args: &Args, set: &TruthSet) -> Result<Exit, Failure> {
     let second = args.second_opinion.as_deref().map(|p| SecondOpinion::read(p, set)).transpose().map_err(Failure::usage)?;
     let mut sheets = args.sheets.as_deref().map(Sheets::create).transpose().map_err(Failure::usage)?;
-    let mut scores = args.scores.as_deref().map(ScoreFile::create).transpose().map_err(Failure::usage)?;
+    let mut scores = args.scores.as_deref().map(|p| ScoreFile::create(p, &args.inputs())).transpose().map_err(Failure::usage)?;
     let mut reader = args.models.photo_reader()?;
     let mut tally = Tally::default();
     let unreadable = walk(args, set, |item, path| {
@@ -90,13 +90,14 @@ pub(super) fn run(args: &Args, set: &TruthSet) -> Result<Exit, Failure> {
         let size = frame.bounds();
         let item = item.in_pixels(set.kind, (size.width(), size.height()));
         let seconds = second.as_ref().map_or(&[][..], |s| s.of(&item.file));
-        let verdict = matching::judge(&item.boxes, seconds, &candidates);
+        let labels: Vec<_> = item.boxes.iter().flatten().copied().collect();
+        let verdict = matching::judge(&labels, seconds, &candidates);
         tally.add(&verdict, reader.detector_scale(size), times.total.as_secs_f64() * 1e3);
         if let Some(sheets) = &mut sheets {
             sheets.add(&item.file, &frame, seconds, &verdict);
         }
         if let Some(scores) = &mut scores {
-            scores.add(&item.file, &verdict)?;
+            scores.add(&item.file, &verdict);
         }
         Ok(faults(&verdict))
     })?;
@@ -104,7 +105,7 @@ pub(super) fn run(args: &Args, set: &TruthSet) -> Result<Exit, Failure> {
     if let Some(sheets) = sheets {
         sheets.save().map_err(Failure::software)?;
     }
-    scores.map(ScoreFile::finish).transpose()?;
+    scores.map(ScoreFile::finish).transpose().map_err(Failure::software)?;
     super::ending(unreadable, set)
 }
 

@@ -54,17 +54,22 @@ impl Verdict {
         self.strangers.len() + self.plates.iter().filter(|p| p.is_false).count()
     }
 
-    /// One line for every fault.
-    pub(super) fn faults(&self, reads: &[ReadPlate]) -> Vec<String> {
+    /// One line for every fault. `unfound` says that the detector did not find a crop's plate, whose labelled box was read instead.
+    pub(super) fn faults(&self, reads: &[ReadPlate], unfound: bool) -> Vec<String> {
         let of_plate = |p: &Plate| {
-            let truth = p.truth;
-            match p.decoded {
+            let fault = match p.decoded {
                 _ if p.right => None,
-                Some(d) if p.folded => Some(format!("{truth} read as {} (twins)", d.vrm)),
-                Some(d) => Some(format!("{truth} misread as {} ({:.2})", d.vrm, d.confidence)),
-                None if p.on_it.is_some() => Some(format!("{truth} found but not read")),
-                None => Some(format!("{truth} not found")),
+                Some(d) if p.folded => Some(format!("read as {} (twins)", d.vrm)),
+                Some(d) => Some(format!("misread as {} ({:.2})", d.vrm, d.confidence)),
+                None if unfound => Some("not read".to_owned()),
+                None if p.on_it.is_some() => Some("found but not read".to_owned()),
+                None => Some("not found".to_owned()),
+            };
+            if unfound {
+                let fault = fault.as_deref().unwrap_or("read right");
+                return Some(format!("{} not found by the detector; {fault} in its labelled box", p.truth));
             }
+            fault.map(|fault| format!("{} {fault}", p.truth))
         };
         let of_stranger = |i: &usize| {
             let read = &reads[*i];
@@ -98,17 +103,17 @@ impl Judge {
             on_it.iter().for_each(|i| used[*i] = true);
         }
         for (t, truth) in item.marks.iter().enumerate().filter(|(t, _)| on_it[*t].is_none()).collect::<Vec<_>>() {
-            on_it[t] = match item.boxes.get(t) {
+            on_it[t] = match item.box_of(t) {
                 Some(label) => (0..reads.len())
-                    .filter(|i| !used[*i] && reads[*i].bounds.iou(*label) >= SAME_PLATE_IOU)
-                    .max_by(|a, b| reads[*a].bounds.iou(*label).total_cmp(&reads[*b].bounds.iou(*label))),
+                    .filter(|i| !used[*i] && reads[*i].bounds.iou(label) >= SAME_PLATE_IOU)
+                    .max_by(|a, b| reads[*a].bounds.iou(label).total_cmp(&reads[*b].bounds.iou(label))),
                 // No box: the read that is nearest to the truth in edits stands for it.
                 None => (0..reads.len())
                     .filter(|i| !used[*i] && reads[*i].decoded.is_some())
                     .min_by_key(|i| mark_of(*i).map_or(usize::MAX, |m| edits(truth.glyphs(), m.glyphs()))),
             };
-            // A candidate that was not read may stand for two plates: nothing of it is counted twice.
-            on_it[t].iter().filter(|i| mark_of(**i).is_some()).for_each(|i| used[*i] = true);
+            // Even one that was not read: it found one plate, not two.
+            on_it[t].iter().for_each(|i| used[*i] = true);
         }
         let plates = item.marks.iter().zip(on_it).map(|(truth, on_it)| self.plate(truth, on_it, item, reads));
         let plates = plates.collect();
@@ -139,7 +144,7 @@ impl Judge {
 }
 
 /// Whether a read lies on a place that counts neither way.
-fn ignored(item: &Item, bounds: Rect<FramePx>) -> bool {
+pub(super) fn ignored(item: &Item, bounds: Rect<FramePx>) -> bool {
     item.ignore.iter().any(|i| i.intersect(bounds).area() > 0.1 * bounds.area())
 }
 
@@ -189,7 +194,7 @@ pub(super) mod tests {
         Item {
             file: "t".into(),
             marks: marks.iter().map(|m| mark(m)).collect(),
-            boxes: boxes.iter().map(at).collect(),
+            boxes: boxes.iter().map(|x| Some(at(x))).collect(),
             ignore: ignore.iter().map(at).collect(),
             rows: Vec::new(),
         }
@@ -210,10 +215,27 @@ pub(super) mod tests {
     }
 
     #[test]
+    fn a_candidate_that_was_not_read_finds_one_plate_too() {
+        let unread = ReadPlate { decoded: None, ..read("X1", 20.0) };
+        let verdict = judged(&["AB12CDE", "FG34HJK"], &[0.0, 40.0], &[], &[unread]);
+        assert_eq!(count(&verdict, |p| p.on_it.is_some()), 1);
+        assert_eq!(verdict.faults(&[unread], false), ["AB12CDE found but not read", "FG34HJK not found"]);
+    }
+
+    #[test]
+    fn a_crop_that_the_detector_missed_has_one_line_that_says_how_its_box_was_read() {
+        let line = |found: ReadPlate| judged(&["AB12CDE"], &[0.0], &[], &[found]).faults(&[found], true).join("|");
+        let of = |how: &str| format!("AB12CDE not found by the detector; {how} in its labelled box");
+        assert_eq!(line(read("AB12CDE", 0.0)), of("read right"));
+        assert_eq!(line(read("AB12CDF", 0.0)), of("misread as AB12CDF (0.90)"));
+        assert_eq!(line(ReadPlate { decoded: None, ..read("X1", 0.0) }), of("not read"));
+    }
+
+    #[test]
     fn twins_are_judged_by_grammar_and_folded_apart() {
         let verdict = judged(&["GO10OLO"], &[0.0], &[], &[read("G010OLO", 0.0)]);
         assert_eq!((verdict.plates[0].right, verdict.plates[0].folded, verdict.plates[0].is_false), (false, true, false));
-        assert_eq!(verdict.faults(&[]), ["GO10OLO read as G010OLO (twins)"]);
+        assert_eq!(verdict.faults(&[], false), ["GO10OLO read as G010OLO (twins)"]);
     }
 
     #[test]
@@ -222,7 +244,7 @@ pub(super) mod tests {
         let verdict = judged(&["AB12CDE"], &[0.0], &[600.0], &reads);
         assert_eq!((verdict.plates[0].right, verdict.plates[0].on_it, verdict.false_reads()), (false, Some(0), 2));
         assert_eq!(verdict.plates[0].edits, Some(1));
-        let faults = verdict.faults(&reads);
+        let faults = verdict.faults(&reads, false);
         assert!(faults[0] == "AB12CDE misread as AB12CDF (0.90)" && faults[1].starts_with("false read XY99ZZZ"), "{faults:?}");
     }
 

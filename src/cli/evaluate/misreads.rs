@@ -101,7 +101,7 @@ impl Misreads {
         let name = item.file.rsplit('/').next().unwrap_or(&item.file);
         let name = Words::new(draw::FAINT, if note.is_empty() { name.to_owned() } else { format!("{name}; {note}") });
         for (t, plate) in verdict.plates.iter().enumerate().filter(|(_, p)| !p.right) {
-            let shown = shown(&mut self.scissors, pictures, item.boxes.get(t).copied(), plate.on_it, reads);
+            let shown = shown(&mut self.scissors, pictures, item.box_of(t), plate.on_it, reads);
             let beside = beside(Words::new(LABEL, plate.truth.to_string()), plate.decoded.as_ref(), remark(plate));
             let rank = match plate.decoded {
                 Some(d) => d.confidence,

@@ -16,6 +16,7 @@ mod scores;
 mod second;
 mod sheet;
 mod sheets;
+mod table;
 
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -36,8 +37,8 @@ use super::{Exit, Failure, complain};
     that the plate has a usual size) and read as the daemon would; where it isn't found, read in this box. No text: a crop \
     without a plate, told apart\n  \
     n_plates             no texts: boxes from the YOLO file beside the picture (…/images/… -> …/labels/….txt); \
-    the detector alone is measured\nOptional: boxes_xyxy (`x1 y1 x2 y2`, `;` between several, in the order of texts), \
-    ignore_boxes_xyxy (reads that overlap them count neither way), rows (lines of characters of a plate: figures for each \
+    the detector alone is measured\nOptional: boxes_xyxy (`x1 y1 x2 y2`, `;` between several, in the order of texts, empty \
+    where a mark has none), ignore_boxes_xyxy (reads that overlap them count neither way), rows (lines of characters of a plate: figures for each \
     value), split.\nA file that is a clip is replayed through the whole pipeline and judged by its records.")]
 pub(super) struct Args {
     /// The labelled set
@@ -48,15 +49,15 @@ pub(super) struct Args {
     /// Only rows whose `split` column has this value
     #[arg(long)]
     split: Option<String>,
-    /// Least confidence of a mark that counts as read
+    /// Least confidence of a mark that counts as read in scenes and clips; of crops whatever is read counts
     #[arg(long, value_name = "SHARE", default_value_t = DEFAULT_MIN_CONFIDENCE, value_parser = share)]
     min_confidence: f32,
     /// Print one line for every plate that was missed or misread, and every false read
     #[arg(long)]
     list: bool,
     /// Fail (exit status 70) when the read rate is below this
-    #[arg(long, value_name = "SHARE", value_parser = share)]
-    least_read_rate: Option<f32>,
+    #[arg(long, value_name = "SHARE", value_parser = exact_share)]
+    least_read_rate: Option<f64>,
     /// Boxes of another detector: CSV with file, x1, y1, x2, y2 (pixels) and labelled (1 where a label lies on it). Beside the
     /// figures as labelled stand the adjudicated ones: a candidate on one of its boxes without a label counts neither way, and a
     /// loosely labelled plate is found where its tighter box is. For sets with n_plates
@@ -78,6 +79,13 @@ pub(super) struct Args {
     models: ModelArgs,
 }
 
+impl Args {
+    /// Files that are read, which nothing may overwrite.
+    fn inputs(&self) -> Vec<&Path> {
+        [Some(self.truth.as_path()), self.second_opinion.as_deref()].into_iter().flatten().collect()
+    }
+}
+
 /// Runs the subcommand.
 pub(super) fn main(args: &Args) -> Result<Exit, Failure> {
     let set = TruthSet::read(&args.truth, args.split.as_deref()).map_err(Failure::usage)?;
@@ -92,6 +100,12 @@ pub(super) fn main(args: &Args) -> Result<Exit, Failure> {
         Kind::Boxes => detection::run(args, &set),
         Kind::Scenes | Kind::Crops => reading::run(args, &set),
     }
+}
+
+/// A number from 0 to 1, to be compared with shares of counts: as an `f32`, 0.8 would be above 4 of 5.
+fn exact_share(text: &str) -> Result<f64, String> {
+    share(text)?;
+    text.parse().map_err(|_| format!("{text:?} is not a number"))
 }
 
 /// Refuses options that the set has nothing for.
@@ -123,20 +137,27 @@ fn walk(
     let bar = progress(set.items.len());
     let mut unreadable = 0;
     for item in &set.items {
-        match judge(item, &args.dir.join(&item.file)) {
+        let path = args.dir.join(&item.file);
+        match judge(item, &path) {
             Ok(faults) if args.list => {
                 bar.suspend(|| faults.iter().try_for_each(|f| writeln!(std::io::stdout().lock(), "{}: {f}", item.file)))?;
             }
             Ok(_) => {}
             Err(e) => {
                 unreadable += 1;
-                bar.suspend(|| complain(&e));
+                bar.suspend(|| complain(named(&path, &e)));
             }
         }
         bar.inc(1);
     }
     bar.finish_and_clear();
     Ok(unreadable)
+}
+
+/// What went wrong with a file, with its name in front where the error has none, as those of the models.
+fn named(path: &Path, error: &anyhow::Error) -> String {
+    let (name, said) = (path.display().to_string(), error.to_string());
+    if said.contains(&name) { said } else { format!("{name}: {said}") }
 }
 
 /// The exit status, once the report is out.
@@ -153,4 +174,18 @@ fn progress(items: usize) -> ProgressBar {
     // Invariant: the template is fixed and names only keys that indicatif has.
     bar.set_style(ProgressStyle::with_template("{bar:40} {pos}/{len} {eta}").expect("a valid template"));
     bar
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cli::evaluate::rate::Rate;
+
+    #[test]
+    fn a_share_is_not_above_the_count_that_makes_it() {
+        for (text, hits, of) in [("0.8", 4, 5), ("0.9", 9, 10), ("0.7", 7, 10), ("0.97", 97, 100), ("1", 3, 3)] {
+            assert!(Rate { hits, of }.share() >= exact_share(text).expect("a share"), "{text}");
+        }
+        assert!(Rate { hits: 79, of: 100 }.share() < exact_share("0.8").expect("a share") && exact_share("1.1").is_err());
+    }
 }

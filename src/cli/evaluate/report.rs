@@ -50,6 +50,8 @@ pub(super) struct Tally {
     false_reads: u64,
     /// Crops whose plate the detector found; counted where it was asked.
     found: Rate,
+    /// Those of them that were read exactly.
+    found_and_read: Rate,
     junk: Junk,
     latencies: Latencies,
 }
@@ -70,6 +72,7 @@ impl Tally {
             folded_wrong_but_confident: Rate::default(),
             false_reads: 0,
             found: Rate::default(),
+            found_and_read: Rate::default(),
             junk: Junk { read, ..Junk::default() },
             latencies: Latencies::default(),
         }
@@ -84,10 +87,13 @@ impl Tally {
     pub(super) fn add(&mut self, item: &Item, reads: &[ReadPlate], verdict: &Verdict, found: Option<bool>, cpu_ms: f64) {
         self.latencies.add(cpu_ms);
         if self.kind == Kind::Crops && item.marks.is_empty() {
-            self.junk.add(reads, found);
+            self.junk.add(reads, verdict, found);
             return;
         }
-        found.iter().for_each(|found| self.found.count(*found));
+        if let Some(found) = found {
+            self.found.count(found);
+            self.found_and_read.count(found && verdict.plates.iter().all(|p| p.right));
+        }
         self.false_reads += count(verdict.false_reads());
         for (t, plate) in verdict.plates.iter().enumerate() {
             self.captured.count(plate.on_it.is_some());
@@ -116,6 +122,8 @@ impl Tally {
     pub(super) fn report(&self, out: &mut impl Write) -> std::io::Result<()> {
         if self.all.exact.of > 0 {
             self.report_reads(out)?;
+        }
+        if self.calibration.right(Standard::Exact).of > 0 {
             self.report_confidence(out)?;
         }
         if self.kind == Kind::Scenes {
@@ -140,6 +148,10 @@ impl Tally {
         }
         let all = &self.all;
         row(out, "read rate", all.exact, "whole mark right, O/0 and I/1 as the mark's grammar demands")?;
+        if self.found_and_read.of > 0 {
+            let what = "the same, counted only where the detector found the plate";
+            row(out, "found and read", self.found_and_read, what)?;
+        }
         row(out, "read rate, folded", all.folded, "the same with O = 0 and I = 1 throughout")?;
         row(out, "read rate, eye alone", all.eye, "grammar off: what the reader saw, judged as the read rate is")?;
         row(out, "eye alone, folded", all.eye_folded, "the same with O = 0 and I = 1 throughout")?;
@@ -186,11 +198,11 @@ impl Tally {
 }
 
 impl Junk {
-    fn add(&mut self, reads: &[ReadPlate], found: Option<bool>) {
+    fn add(&mut self, reads: &[ReadPlate], verdict: &Verdict, found: Option<bool>) {
         self.crops += 1;
         found.iter().for_each(|found| self.found.count(*found));
         for (confidence, rate, seen) in &mut self.read {
-            let is_read = reads.iter().filter_map(|r| r.decoded).any(|d| is_shown(&d, *confidence));
+            let is_read = verdict.strangers.iter().filter_map(|i| reads[*i].decoded).any(|d| is_shown(&d, *confidence));
             rate.count(is_read);
             *seen += u64::from(is_read && found == Some(true));
         }
@@ -204,7 +216,7 @@ impl Junk {
                 out,
                 "  taken for a plate",
                 self.found,
-                "by the detector; all of them are read, so that the reader is measured too",
+                "by the detector, anywhere in them; of the others the whole box was read, so that the reader is measured too",
             )?;
         }
         for (confidence, rate, seen) in &self.read {
@@ -256,6 +268,7 @@ mod tests {
         );
         for line in [
             "found by the detector 0.7500 ",
+            "found and read 0.5000 ",
             "read rate 0.5000 ",
             "read rate, folded 0.7500 ",
             "read rate, eye alone 0.2500 ",
@@ -271,6 +284,15 @@ mod tests {
             assert!(text.contains(line), "{line:?} is missing from: {text}");
         }
         assert!(!text.contains("crops without a plate") && !text.contains("false reads"), "{text}");
+    }
+
+    #[test]
+    fn a_plate_that_was_not_found_is_read_but_not_found_and_read_and_no_reads_have_no_confidence() {
+        let text = told(Kind::Crops, &[("AB12CDE", repaired("AB12CDE", "AB12CDE", 1.0), "", false)]);
+        assert!(text.contains("\nread rate 1.0000 ") && text.contains("\nfound and read 0.0000 "), "{text}");
+        let nothing = ReadPlate { decoded: None, ..repaired("X1", "X1", 0.0) };
+        let text = told(Kind::Crops, &[("AB12CDE", nothing, "", true)]);
+        assert!(text.contains("\nread rate 0.0000 ") && !text.contains("confiden") && !text.contains("calibration"), "{text}");
     }
 
     #[test]

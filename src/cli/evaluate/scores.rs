@@ -3,12 +3,10 @@
 //! plates are the candidate rows with `matched` = 1, all plates those and the label rows. Adjudicated, a label row may say `found`
 //! too: count it there and not at the candidate that earned it.
 
-use std::fs::File;
 use std::path::Path;
 
-use anyhow::Context;
-
 use super::matching::Verdict;
+use super::table::Table;
 use crate::cli::read::rounded;
 use crate::geometry::{FramePx, Rect};
 
@@ -18,20 +16,17 @@ const HEADER: [&str; 12] =
 /// The file under way.
 #[derive(Debug)]
 pub(super) struct ScoreFile {
-    writer: csv::Writer<File>,
+    table: Table,
 }
 
 impl ScoreFile {
-    /// Begins the file, over an older one.
-    pub(super) fn create(path: &Path) -> anyhow::Result<Self> {
-        let mut writer = csv::Writer::from_path(path)
-            .with_context(|| format!("{}: can't be written; choose another --scores file", path.display()))?;
-        writer.write_record(HEADER)?;
-        Ok(Self { writer })
+    /// Begins the file, over an older one, but over none of those that the command reads.
+    pub(super) fn create(path: &Path, inputs: &[&Path]) -> anyhow::Result<Self> {
+        Ok(Self { table: Table::create(path, HEADER, inputs)? })
     }
 
     /// Adds a picture's rows.
-    pub(super) fn add(&mut self, file: &str, verdict: &Verdict) -> anyhow::Result<()> {
+    pub(super) fn add(&mut self, file: &str, verdict: &Verdict) {
         for judged in &verdict.candidates {
             let label = judged.label.map(|l| verdict.labels[l].bounds);
             self.row(
@@ -40,18 +35,17 @@ impl ScoreFile {
                 label.is_some(),
                 judged.adjudicated.as_str(),
                 (judged.candidate.bounds, label),
-            )?;
+            );
         }
         for label in verdict.labels.iter().filter(|l| l.found_by.is_none()) {
             let adjudicated = if label.adjudicated.is_some() { "found" } else { "missed" };
-            self.row(["label", file, ""], label.best_iou, false, adjudicated, (label.bounds, Some(label.bounds)))?;
+            self.row(["label", file, ""], label.best_iou, false, adjudicated, (label.bounds, Some(label.bounds)));
         }
-        Ok(())
     }
 
     /// Ends the file.
-    pub(super) fn finish(mut self) -> std::io::Result<()> {
-        self.writer.flush()
+    pub(super) fn finish(self) -> anyhow::Result<()> {
+        self.table.finish()
     }
 
     fn row(
@@ -61,15 +55,12 @@ impl ScoreFile {
         matched: bool,
         adjudicated: &str,
         (bounds, label): (Rect<FramePx>, Option<Rect<FramePx>>),
-    ) -> Result<(), csv::Error> {
+    ) {
         let px = |v: f32| number(v, 1);
         let label_width = label.map(|l| px(l.width())).unwrap_or_default();
-        let sides = [bounds.x0, bounds.y0, bounds.x1, bounds.y1].map(px);
-        let cells = [row, file, score, &number(iou, 4), if matched { "1" } else { "0" }, adjudicated];
-        let (width, cells) = (px(bounds.width()), cells.into_iter());
-        self.writer.write_record(
-            cells.chain([width.as_str(), label_width.as_str()]).chain(sides.iter().map(String::as_str)).map(str::as_bytes),
-        )
+        let [x0, y0, x1, y1] = [bounds.x0, bounds.y0, bounds.x1, bounds.y1].map(px);
+        let (iou, matched, width) = (number(iou, 4), if matched { "1" } else { "0" }, px(bounds.width()));
+        self.table.row([row, file, score, &iou, matched, adjudicated, &width, &label_width, &x0, &y0, &x1, &y1]);
     }
 }
 
