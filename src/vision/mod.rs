@@ -67,8 +67,8 @@ pub struct VisionOptions {
     pub detector_input: Option<InputSize>,
     /// How candidates are chosen.
     pub detector: DetectorOptions,
-    /// A second look (the upright box beside the rectified plate) is taken unless every character of the first is at
-    /// least this likely; 1 takes it always, 0 never.
+    /// Further looks (the upright box, then wider around the corners) are taken until every character is at least this likely;
+    /// 1 takes both always, 0 never.
     pub second_look_below: f32,
 }
 
@@ -178,42 +178,47 @@ impl Vision {
     /// When the box lies outside the frame or the runtime fails.
     pub fn read_box(&mut self, frame: &Frame, bounds: Rect<FramePx>) -> Result<PlateRead, VisionError> {
         self.batch.clear();
-        self.batch.cut(frame, upright_quad(bounds), 0)?;
+        self.batch.cut(frame, upright(bounds), 0)?;
         self.reader.read(&self.batch.patches()[0])
     }
 
-    /// Reads what was seen from its corners, all of it as a batch, and again from its upright box, as a second batch, where
-    /// the first look leaves doubt: corners can be off on plates far from any that training showed. A place that can't be
-    /// cut out has no read; where only the second look can't, the first one stands.
+    /// Reads what was seen from its corners, all of it as a batch; again from its upright box, as a second batch, where that
+    /// leaves doubt, as corners can be off on plates far from any that training showed; and a third time wider around the corners,
+    /// which may have cut a character off. A place that can't be cut out has no read; where only a further look can't, the ones
+    /// before it stand.
     fn read_seen(&mut self, frame: &Frame) -> Result<(), VisionError> {
-        self.batch.clear();
-        for (i, plate) in self.seen.iter().enumerate() {
-            self.batch.cut(frame, level_quad(plate.candidate.corners), i).ok();
-        }
-        for (i, level) in self.batch.read(&mut self.reader)? {
-            self.seen[i].read = Some(*level);
-        }
-        self.batch.clear();
-        for (i, plate) in self.seen.iter().enumerate() {
-            if plate.read.is_some_and(|level| level.weakest() < self.second_look_below) {
-                self.batch.cut(frame, upright_quad(plate.candidate.bounds), i).ok();
+        for look in [level_quad, upright_quad, wide_quad] {
+            self.batch.clear();
+            for (i, plate) in self.seen.iter().enumerate() {
+                if plate.read.is_none_or(|so_far| so_far.weakest() < self.second_look_below) {
+                    self.batch.cut(frame, look(&plate.candidate), i).ok();
+                }
             }
-        }
-        for (i, upright) in self.batch.read(&mut self.reader)? {
-            let read = &mut self.seen[i].read;
-            *read = read.map(|level| level.blended(upright));
+            for (i, read) in self.batch.read(&mut self.reader)? {
+                let so_far = &mut self.seen[i].read;
+                *so_far = Some(so_far.map_or(*read, |before| before.blended(read)));
+            }
         }
         Ok(())
     }
 }
 
 /// The margin around the corners that the reader was trained with: 1.5 % of the width, 6 % of the height on each side.
-fn level_quad(corners: Quad<FramePx>) -> Quad<FramePx> {
-    corners.grow(0.015, 0.06)
+fn level_quad(candidate: &Candidate) -> Quad<FramePx> {
+    candidate.corners.grow(0.015, 0.06)
 }
 
-/// The margin around a box that the reader was trained with: 5 % of the width, 10 % of the height on each side.
-fn upright_quad(bounds: Rect<FramePx>) -> Quad<FramePx> {
+/// The margin around the upright box that the reader was trained with: 5 % of the width, 10 % of the height on each side.
+fn upright_quad(candidate: &Candidate) -> Quad<FramePx> {
+    upright(candidate.bounds)
+}
+
+/// Room around the corners for what they may have cut off: half a character's width to the left and to the right.
+fn wide_quad(candidate: &Candidate) -> Quad<FramePx> {
+    candidate.corners.grow(0.07, 0.14)
+}
+
+fn upright(bounds: Rect<FramePx>) -> Quad<FramePx> {
     bounds.grow(0.05, 0.10).into()
 }
 

@@ -14,10 +14,9 @@ use super::{Stage, VisionError};
 use crate::anpr::read::PlateRead;
 use crate::anpr::vrm::Glyph;
 
-/// Most plates that share a run of the network. A plate among eight costs less than one alone, for what each run does once:
-/// int8 0.98 ms instead of 1.27 (1.08 among two, 1.00 among four), fp32 1.92 instead of 2.35, on one thread of an EPYC.
-/// Sixteen to a run bring no more, and the runtime keeps memory for the longest: 5 MiB for eight in int8 and 20 in fp32,
-/// for sixteen more than twice that.
+/// Most plates that share a run of the network. A plate among eight costs a little less than one alone, for what each run does
+/// once: int8 0.81 ms instead of 0.84 on one thread of an EPYC (`benches`). Sixteen to a run bring no more, and the runtime keeps
+/// memory for the longest: 5 MiB for eight in int8 and 20 in fp32, for sixteen more than twice that.
 pub const PLATES_A_RUN: usize = 8;
 
 /// Grey values of a patch.
