@@ -1,7 +1,7 @@
 //! The reader thread: frames out of their slots, through the pipeline, outcomes to the recorder.
 //!
 //! It never waits for the disk while a camera is live. When the recorder's queue is full, outcomes first lose their
-//! pictures (counted) and wait here as text, up to [`BACKLOG`]; beyond that the reader does wait, and frames are dropped in
+//! pictures (counted) and wait here as text, up to `BACKLOG`; beyond that the reader does wait, and frames are dropped in
 //! their slots, counted there. With a lossless clip it waits at once: nothing about a clip is urgent.
 
 use std::collections::VecDeque;
