@@ -113,6 +113,7 @@ fn tracker(c: &mut Criterion) {
                     quad: p.candidate.corners,
                     detector_score: p.candidate.score,
                     clipped: p.clipped,
+                    legibility: p.legibility,
                     read: p.read,
                 })
                 .collect();

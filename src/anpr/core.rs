@@ -19,8 +19,8 @@ pub use super::alert::AlertOptions;
 use super::alert::{AlertDesk, Occasion};
 use super::decode::{DecodeOptions, Decoder};
 use super::hotlist::Hotlist;
+pub use super::passage::{Legibility, PassageOptions, Sighting};
 use super::passage::{Open, Outcome, Tracker};
-pub use super::passage::{PassageOptions, Sighting};
 use super::record::{Alert, CaptureRecord, PassageId, UnreadPassage};
 use super::syntax::Grammar;
 use crate::clock::{CaptureTime, UtcTime};
@@ -39,6 +39,14 @@ pub enum Event<'a> {
         at: CaptureTime,
         /// The candidates in it.
         sightings: &'a [Sighting],
+    },
+    /// A frame was passed over, as nothing in it had moved since the last one that was looked at: what was seen then is still
+    /// there.
+    Still {
+        /// The camera.
+        camera: &'a CameraId,
+        /// When the frame was captured.
+        at: CaptureTime,
     },
     /// Time goes by without frames: closes what is due on all cameras.
     Tick {
@@ -69,7 +77,7 @@ pub enum Effect {
     /// Tell people.
     Alert(Alert),
     /// A passage closed and was read.
-    Record(CaptureRecord),
+    Record(Box<CaptureRecord>),
     /// A passage closed and was not read.
     Unread(UnreadPassage),
     /// A passage closed without a word: let its pixels go.
@@ -154,6 +162,12 @@ impl Core {
     pub fn apply(&mut self, event: Event<'_>, effects: &mut Vec<Effect>) {
         match event {
             Event::Frame { camera, seq, at, sightings } => self.frame(camera, seq, at, sightings, effects),
+            Event::Still { camera, at } => {
+                if let Some(tracker) = self.cameras.get_mut(camera) {
+                    tracker.stay(at);
+                    self.desk.close_due(camera, tracker, at, &self.options, effects);
+                }
+            }
             Event::Tick { now } => {
                 for (camera, tracker) in &mut self.cameras {
                     self.desk.close_due(camera, tracker, now, &self.options, effects);
@@ -285,15 +299,16 @@ impl Desk {
         effects.push(match outcome {
             Outcome::Record { decoded, agreeing } => {
                 stats.records += 1;
-                Effect::Record(CaptureRecord {
+                Effect::Record(Box::new(CaptureRecord {
                     passage: passage.id,
                     decoded,
                     sightings: passage.sightings(camera),
+                    best_read: passage.best_read(),
                     reads: passage.reads(),
                     agreeing,
                     hotlist: hotlist.map(|h| h.version().clone()),
                     hits,
-                })
+                }))
             }
             Outcome::Unread { reason, guess } => {
                 stats.unread += 1;

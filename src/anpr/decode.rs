@@ -47,6 +47,15 @@ pub struct Candidate {
     pub confidence: f32,
 }
 
+/// The least sure character of a text: where a person looks first.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Weakest {
+    /// Its place in the text, counted from 0.
+    pub place: u8,
+    /// What the eye gives to it, 0..=1: that a character stands there, times that it has this shape.
+    pub probability: f32,
+}
+
 /// What a read (or several, fused) says once grammar has had its word.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Decoded {
@@ -62,6 +71,8 @@ pub struct Decoded {
     /// glyph of another shape, or more likely none at all. (`O`/`0` and `I`/`1` are one shape on a UK plate, so choosing
     /// between them is no repair.)
     pub repaired: u16,
+    /// The character of `vrm` that the eye is least sure of.
+    pub weakest: Weakest,
     /// Runner-ups, likeliest first; texts that look different, not mere twins of the winner.
     pub alternatives: [Option<Candidate>; 4],
 }
@@ -172,6 +183,7 @@ impl Decoder {
             syntax: text.syntax,
             raw,
             repaired: self.scratch.repaired(&winner),
+            weakest: self.scratch.weakest_character(&winner),
             alternatives,
         })
     }

@@ -15,7 +15,7 @@ use std::time::Duration;
 
 pub(super) use open::{Open, Outcome};
 
-use super::decode::Decoder;
+use super::decode::{Decoded, Decoder};
 use super::read::PlateRead;
 use super::record::PassageId;
 use super::vrm::VrmKey;
@@ -87,6 +87,15 @@ impl PassageOptions {
     }
 }
 
+/// How far light and lens let a plate be read in one frame, as measured on its patch.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Legibility {
+    /// How steep the edges of its strokes are for their contrast, 0 (smeared) ..= 1 (crisp).
+    pub sharpness: f32,
+    /// Share of it that is burnt out, 0..=1.
+    pub flare: f32,
+}
+
 /// One candidate plate in one frame, with what the reader said of it.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Sighting {
@@ -96,6 +105,8 @@ pub struct Sighting {
     pub detector_score: f32,
     /// It touches the frame's edge: characters may be missing.
     pub clipped: bool,
+    /// How legible it is; none when nobody measured.
+    pub legibility: Option<Legibility>,
     /// What the reader said; none when it was not asked (too small) or had nothing to say.
     pub read: Option<PlateRead>,
 }
@@ -105,6 +116,7 @@ pub struct Sighting {
 struct Own {
     key: VrmKey,
     confidence: f32,
+    decoded: Decoded,
 }
 
 /// A sighting that found its passage.
@@ -122,6 +134,8 @@ pub(super) struct Joined {
 #[derive(Debug)]
 pub(super) struct Tracker {
     open: Vec<Open>,
+    /// When the last frame was looked at, or stood for by one that had not changed.
+    looked: MonoTime,
     /// Sums of closed passages, cleared for the next.
     spare: Vec<Fusion>,
     own: Vec<Option<Own>>,
@@ -135,6 +149,7 @@ impl Tracker {
         let (open, sightings) = (options.max_open.clamp(1, 256), options.max_sightings);
         Self {
             open: Vec::with_capacity(open),
+            looked: MonoTime::default(),
             spare: (0..open).map(|_| Fusion::new()).collect(),
             own: Vec::with_capacity(sightings),
             pairs: Vec::with_capacity(open * sightings),
@@ -155,6 +170,14 @@ impl Tracker {
 
     pub(super) fn open_mut(&mut self, passage: usize) -> Option<&mut Open> {
         self.open.get_mut(passage)
+    }
+
+    /// Plates of the last frame stood still until `at`.
+    pub(super) fn stay(&mut self, at: CaptureTime) {
+        for passage in self.open.iter_mut().filter(|p| p.last.mono == self.looked) {
+            passage.last = at;
+        }
+        self.looked = at.mono;
     }
 
     /// A passage that is due to be closed at `now`: unseen for too long, or in view for too long. Oldest sighting first.
@@ -185,10 +208,11 @@ impl Tracker {
         decoder: &mut Decoder,
         options: &PassageOptions,
     ) -> u64 {
+        self.looked = at.mono;
         self.own.clear();
         self.own.extend(sightings.iter().map(|s| {
             let decoded = decoder.decode(s.read.as_ref()?)?;
-            Some(Own { key: decoded.vrm.key(), confidence: decoded.confidence })
+            Some(Own { key: decoded.vrm.key(), confidence: decoded.confidence, decoded })
         }));
         self.pairs.clear();
         for (s, (sighting, own)) in sightings.iter().zip(&self.own).enumerate() {

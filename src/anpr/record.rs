@@ -89,6 +89,8 @@ pub struct CaptureRecord {
     pub decoded: Decoded,
     /// When and where.
     pub sightings: Sightings,
+    /// What the frame that was read best says alone; none when it alone makes no mark.
+    pub best_read: Option<Decoded>,
     /// Reads that were fused.
     pub reads: u32,
     /// Of these, the ones whose own text agrees with the winner (look-alikes folded).
@@ -104,9 +106,15 @@ pub struct CaptureRecord {
 pub enum UnreadReason {
     /// The plate was never wide enough for its characters to be told apart.
     TooSmall,
+    /// Its strokes were smeared: by motion, by the lens, or by what the camera's encoder left of them.
+    Blurred,
+    /// It was burnt out: by a lamp, the sun or the camera's own infra-red.
+    Flared,
     /// It touched the frame's edge whenever it was seen.
     Clipped,
-    /// Large enough, yet no frame gave a text that could be believed.
+    /// Something stood before it: characters were sharp, but never all of them in view.
+    Occluded,
+    /// Large, sharp and whole, yet no frame gave a text that could be believed.
     LowConfidence,
     /// Frames gave texts, but not the same one.
     NoAgreement,
@@ -117,7 +125,10 @@ impl UnreadReason {
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::TooSmall => "too_small",
+            Self::Blurred => "blurred",
+            Self::Flared => "flared",
             Self::Clipped => "clipped",
+            Self::Occluded => "occluded",
             Self::LowConfidence => "low_confidence",
             Self::NoAgreement => "no_agreement",
         }

@@ -75,6 +75,15 @@ pub struct AlternativeWire {
     pub confidence: f64,
 }
 
+/// The character that the eye is least sure of.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct WeakestWire {
+    /// Its place in `vrm`, counted from 0.
+    pub place: u8,
+    /// What the eye gives to it, 0 to 1.
+    pub probability: f64,
+}
+
 /// What was read: the eye's word and grammar's word, side by side.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct DecodedWire {
@@ -88,6 +97,8 @@ pub struct DecodedWire {
     pub syntax: String,
     /// Places in `vrm`, counted from 0, that only grammar decided.
     pub repaired: Vec<u8>,
+    /// The least sure character.
+    pub weakest: WeakestWire,
     /// Runner-ups, likeliest first; up to 4.
     pub alternatives: Vec<AlternativeWire>,
 }
@@ -178,6 +189,8 @@ pub struct ReadMessage {
     /// When and where.
     #[serde(flatten)]
     pub sightings: SightingsWire,
+    /// What the best frame said alone; none when it alone made no mark.
+    pub best_read: Option<AlternativeWire>,
     /// Reads that were fused.
     pub reads: u32,
     /// Of these, the ones whose own text agrees with the winner (O/0 and I/1 counted alike).
@@ -203,7 +216,7 @@ pub struct UnreadMessage {
     pub device: String,
     /// The passage's id, a UUIDv7.
     pub passage: String,
-    /// `too_small`, `clipped`, `low_confidence` or `no_agreement`.
+    /// `too_small`, `blurred`, `flared`, `clipped`, `occluded`, `low_confidence` or `no_agreement`.
     pub reason: String,
     /// The best guess, for people; never matched against a hotlist.
     pub guess: Option<DecodedWire>,

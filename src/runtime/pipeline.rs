@@ -72,6 +72,7 @@ impl Pipeline {
             quad: s.candidate.corners,
             detector_score: s.candidate.score,
             clipped: s.clipped,
+            legibility: s.legibility,
             read: s.read,
         }));
         self.core.apply(
@@ -123,7 +124,7 @@ impl Pipeline {
                 Effect::Alert(alert) => out.push(Outcome::Alert(Box::new(alert))),
                 Effect::Record(record) => {
                     let evidence = self.held.remove(&record.passage).map(Box::new);
-                    out.push(Outcome::Record(Box::new(record), evidence));
+                    out.push(Outcome::Record(record, evidence));
                 }
                 Effect::Unread(unread) => {
                     let evidence = self.held.remove(&unread.passage).map(Box::new);

@@ -23,6 +23,7 @@ use self::detector::{Candidate, Detector, DetectorOptions};
 use self::manifest::{InputSize, ManifestError, ModelStore, Precision};
 use self::onnx::Runtime;
 use self::reader::{PLATES_A_RUN, Reader};
+use crate::anpr::core::Legibility;
 use crate::anpr::read::PlateRead;
 use crate::clock::thread_cpu_time;
 use crate::frame::Frame;
@@ -83,6 +84,8 @@ impl Default for VisionOptions {
 pub struct SeenPlate {
     /// Where, and how likely a plate.
     pub candidate: Candidate,
+    /// How legible it is; none when it could not be cut out.
+    pub legibility: Option<Legibility>,
     /// What it says; none when it could not be cut out.
     pub read: Option<PlateRead>,
     /// Whether it touches the edge of the frame, so that characters may be cut off.
@@ -151,6 +154,7 @@ impl Vision {
         self.seen.clear();
         self.seen.extend(candidates.iter().map(|candidate| SeenPlate {
             candidate: *candidate,
+            legibility: None,
             read: None,
             clipped: touches_edge(candidate.bounds, frame.bounds()),
         }));

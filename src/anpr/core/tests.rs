@@ -33,7 +33,7 @@ fn read_each(text: &str, p: &[f32]) -> PlateRead {
 
 fn plate(text: &str, p: f32, x: f32, width: f32) -> Sighting {
     let quad = Quad::from(Rect::new(x, 300.0, x + width, 300.0 + width * 0.21));
-    Sighting { quad, detector_score: 0.9, clipped: false, read: Some(read(text, p)) }
+    Sighting { quad, detector_score: 0.9, clipped: false, legibility: None, read: Some(read(text, p)) }
 }
 
 fn entry(vrm: &str, action: Action, priority: u8) -> HotlistEntry {
@@ -207,7 +207,7 @@ fn a_swapped_list_takes_back_what_it_no_longer_holds() {
 fn what_is_no_plate_is_dropped_and_what_is_unread_says_why() {
     let blank = |width: f32, score: f32, clipped: bool| {
         let quad = Quad::from(Rect::new(400.0, 300.0, 400.0 + width, 300.0 + width * 0.21));
-        Sighting { quad, detector_score: score, clipped, read: None }
+        Sighting { quad, detector_score: score, clipped, legibility: None, read: None }
     };
     let clipped_read = Sighting { clipped: true, ..plate("B12CDE", 0.99, 0.0, 120.0) };
     for (sighting, frames, expected) in [
@@ -332,4 +332,23 @@ fn alert_phases_share_the_passage_id() {
     assert_eq!(phases, [AlertPhase::Early, AlertPhase::Confirmed]);
     ids.dedup();
     assert_eq!(ids.len(), 1);
+}
+
+#[test]
+fn a_plate_that_stands_in_a_picture_that_does_not_change_stays_in_view() {
+    let mut road = Road::new(CoreOptions::default());
+    road.drive("AB12CDE", 0.99, 4);
+    for _ in 0..50 {
+        road.ms += 40;
+        let at = road.at();
+        road.core.apply(Event::Still { camera: &road.camera, at }, &mut road.effects);
+    }
+    assert_eq!((road.core.open_passages(), road.told().len()), (1, 0), "two seconds without a look, and nothing closed");
+    // The next look finds the place empty: what was passed over counts no more.
+    road.see(&[]);
+    road.wait(601);
+    assert_eq!(road.told(), ["record AB12CDE 0"]);
+    let still = road.at();
+    road.core.apply(Event::Still { camera: &road.camera, at: still }, &mut road.effects);
+    assert!(road.told().is_empty());
 }

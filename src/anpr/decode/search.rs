@@ -4,7 +4,7 @@
 //! climbing from the best of these by changing one slot at a time, to the eye's own favourites among others. So a text that
 //! wins can't be bettered by giving any one character back to the eye.
 
-use super::{Decoder, PRESENCE_FLOOR, SHAPE_FLOOR};
+use super::{Decoder, PRESENCE_FLOOR, SHAPE_FLOOR, Weakest};
 use crate::anpr::read::PlateRead;
 use crate::anpr::vrm::{GLYPHS, Glyph, Vrm};
 
@@ -146,6 +146,15 @@ impl Scratch {
             _ => (slot.presence * slot.shapes[usize::from(shape)]).sqrt(),
         });
         steps.fold(1.0, f64::min)
+    }
+
+    /// The character of a choice that the eye gives least.
+    pub(super) fn weakest_character(&self, choice: &Choice) -> Weakest {
+        let given = self.used(choice).map(|(slot, shape)| slot.presence * slot.shapes[usize::from(shape)]);
+        let (place, least) = (0..).zip(given).fold((0, 1.0), |least, now| if now.1 < least.1 { now } else { least });
+        #[allow(clippy::cast_possible_truncation)] // between 0 and 1
+        let probability = least as f32;
+        Weakest { place, probability }
     }
 
     /// The reader's own share of the letter of a twin pair (0 for `O`/`0`, 1 for `I`/`1`) at each position of a choice.

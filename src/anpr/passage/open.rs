@@ -45,6 +45,7 @@ struct Best {
     at: CaptureTime,
     frame: FrameSeq,
     quad: Quad<FramePx>,
+    read: Option<Decoded>,
 }
 
 /// How a passage ended.
@@ -62,7 +63,7 @@ impl Open {
             id,
             first: at,
             last: at,
-            best: Best { quality: -1.0, at, frame, quad },
+            best: Best { quality: -1.0, at, frame, quad, read: None },
             frames: 0,
             centre: quad.centre(),
             velocity: None,
@@ -121,7 +122,7 @@ impl Open {
         };
         let better = quality > self.best.quality;
         if better {
-            self.best = Best { quality, at, frame, quad: sighting.quad };
+            self.best = Best { quality, at, frame, quad: sighting.quad, read: own.map(|o| o.decoded) };
         }
         better
     }
@@ -169,6 +170,11 @@ impl Open {
     /// Reads fused so far.
     pub(in crate::anpr) fn reads(&self) -> u32 {
         self.fusion.reads()
+    }
+
+    /// What its best frame says alone.
+    pub(in crate::anpr) fn best_read(&self) -> Option<Decoded> {
+        self.best.read
     }
 
     /// What has become of it, now that it is gone.

@@ -127,7 +127,7 @@ fn track(frames: &[(u64, Vec<(usize, Sighting)>)]) -> Vec<Vec<usize>> {
 
 fn at_place(x: f32, y: f32, width: f32, read: Option<PlateRead>) -> Sighting {
     let quad = Quad::from(Rect::new(x, y, x + width, y + width * 0.21));
-    Sighting { quad, detector_score: 0.8, clipped: false, read }
+    Sighting { quad, detector_score: 0.8, clipped: false, legibility: None, read }
 }
 
 #[test]

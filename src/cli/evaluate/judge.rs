@@ -166,6 +166,7 @@ fn edits(a: &[Glyph], b: &[Glyph]) -> usize {
 #[cfg(test)]
 pub(super) mod tests {
     use super::*;
+    use crate::anpr::decode::Weakest;
     use crate::anpr::syntax::SyntaxId;
     use crate::clock::UtcTime;
 
@@ -175,8 +176,15 @@ pub(super) mod tests {
 
     /// A read of `text`, where the eye alone saw `raw`.
     pub(crate) fn repaired(text: &str, raw: &str, confidence: f32) -> ReadPlate {
-        let decoded =
-            Decoded { vrm: mark(text), confidence, syntax: SyntaxId::NONE, raw: mark(raw), repaired: 0, alternatives: [None; 4] };
+        let decoded = Decoded {
+            vrm: mark(text),
+            confidence,
+            syntax: SyntaxId::NONE,
+            raw: mark(raw),
+            repaired: 0,
+            weakest: Weakest { place: 0, probability: confidence },
+            alternatives: [None; 4],
+        };
         let bounds = Rect::new(0.0, 0.0, 100.0, 20.0);
         ReadPlate { bounds, corners: bounds.into(), decoded: Some(decoded) }
     }

@@ -4,7 +4,7 @@ use sha2::{Digest, Sha256};
 
 use super::{
     AlertMessage, AlternativeWire, ClockWire, DecodedWire, EvidenceWire, HitWire, HotlistWire, MAX_HITS, Message, ModelsWire,
-    ReadMessage, SightingsWire, UnreadMessage,
+    ReadMessage, SightingsWire, UnreadMessage, WeakestWire,
 };
 use crate::anpr::decode::Decoded;
 use crate::anpr::hotlist::{Hit, HotlistVersion};
@@ -62,6 +62,9 @@ impl ReadMessage {
             passage: record.passage.to_string(),
             decoded: decoded(&record.decoded),
             sightings: sightings(&record.sightings),
+            best_read: record
+                .best_read
+                .map(|d| AlternativeWire { vrm: d.vrm.to_string(), confidence: probability(d.confidence) }),
             reads: record.reads,
             agreeing: record.agreeing,
             hotlist: hotlist(record.hotlist.as_ref()),
@@ -117,6 +120,7 @@ fn decoded(from: &Decoded) -> DecodedWire {
         raw: from.raw.to_string(),
         syntax: from.syntax.as_str().to_owned(),
         repaired: (0..length.min(16)).filter(|i| from.repaired >> i & 1 == 1).collect(),
+        weakest: WeakestWire { place: from.weakest.place, probability: probability(from.weakest.probability) },
         alternatives: from
             .alternatives
             .iter()

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::*;
-use crate::anpr::decode::{Candidate, Decoded};
+use crate::anpr::decode::{Candidate, Decoded, Weakest};
 use crate::anpr::hotlist::{Action, Hit, HitClass, HotlistEntry, HotlistVersion, Priority};
 use crate::anpr::record::{Alert, AlertPhase, CaptureRecord, Direction, PassageId, Sightings, UnreadPassage, UnreadReason};
 use crate::anpr::syntax::SyntaxId;
@@ -37,6 +37,7 @@ fn decoded_value() -> Decoded {
         syntax: SyntaxId::NONE,
         raw: vrm("A812CDE"),
         repaired: 0b10,
+        weakest: Weakest { place: 6, probability: 0.991_23 },
         alternatives: [candidate("AB12CDF", 0.008), candidate("AB12CDB", 0.002), None, None],
     }
 }
@@ -76,6 +77,7 @@ fn record() -> CaptureRecord {
         passage: PassageId::new(1_795_000_000_000, [9; 10]),
         decoded: decoded_value(),
         sightings: sightings_value(),
+        best_read: Some(Decoded { vrm: vrm("AB12CDF"), confidence: 0.61, ..decoded_value() }),
         reads: 14,
         agreeing: 12,
         hotlist: Some(HotlistVersion { list: "voi-1".into(), version: "0123456789ab".into() }),
@@ -103,14 +105,15 @@ fn a_capture_record_says_all_that_it_knows() {
         "schema": "kerbside.read/1",
         "device": "box-7",
         "passage": record().passage.to_string(),
-        "vrm": "AB12CDE", "confidence": 0.9877, "raw": "A812CDE", "syntax": "none", "repaired": [1],
+        "vrm": "AB12CDE", "confidence": 0.9877, "raw": "A812CDE", "syntax": "none", "repaired": [1], "weakest": {"place": 6, "probability": 0.9912},
         "alternatives": [{"vrm": "AB12CDF", "confidence": 0.008}, {"vrm": "AB12CDB", "confidence": 0.002}],
         "camera": "c1",
         "first": "2026-11-22T00:59:37.000Z", "best": "2026-11-22T00:59:37.480Z", "last": "2026-11-22T00:59:38.240Z",
         "clock": {"source": "system", "synchronised": true, "max_error_ms": 1.235},
         "best_frame": 4711,
         "corners_px": [[100.0, 50.0], [220.1, 52.0], [220.0, 80.0], [100.0, 78.3]],
-        "frames": 31, "direction": "approaching", "reads": 14, "agreeing": 12,
+        "frames": 31, "direction": "approaching",
+        "best_read": {"vrm": "AB12CDF", "confidence": 0.61}, "reads": 14, "agreeing": 12,
         "hotlist": {"list": "voi-1", "version": "0123456789ab"},
         "hits": [{"list": "voi-1", "class": "look_alike", "entry_vrm": "AB12CDE", "action": "stop", "priority": "P0",
                   "reason": "stolen", "explanation": "stolen"}],
