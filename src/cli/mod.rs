@@ -8,13 +8,17 @@ macro_rules! say {
     };
 }
 
+mod calibration;
 mod check;
 mod demo;
 mod demo_broker;
 mod draw;
+mod edits;
 mod evaluate;
 mod listen;
 mod models;
+mod personal;
+mod rate;
 mod read;
 mod replay;
 mod run;

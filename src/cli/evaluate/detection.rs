@@ -6,11 +6,11 @@
 use std::io::Write;
 
 use super::matching::{self, Fate, Verdict};
-use super::rate::{Latencies, Rate, mean_interval};
 use super::scores::ScoreFile;
 use super::second::SecondOpinion;
 use super::sheets::Sheets;
 use super::{Args, TruthSet, walk};
+use crate::cli::rate::{Latencies, Rate, mean_interval};
 use crate::cli::{Exit, Failure};
 use crate::geometry::{FramePx, Rect};
 

@@ -3,7 +3,8 @@
 use super::manifest::Item;
 use crate::anpr::decode::Decoded;
 use crate::anpr::syntax::Grammar;
-use crate::anpr::vrm::{Glyph, Vrm};
+use crate::anpr::vrm::Vrm;
+use crate::cli::edits::edits;
 use crate::geometry::{FramePx, Quad, Rect};
 
 /// Overlap at which a candidate is taken to be a labelled plate whose mark is judged; labels are often loose.
@@ -148,21 +149,6 @@ pub(super) fn ignored(item: &Item, bounds: Rect<FramePx>) -> bool {
     item.ignore.iter().any(|i| i.intersect(bounds).area() > 0.1 * bounds.area())
 }
 
-/// Levenshtein distance: insertions, deletions and substitutions.
-fn edits(a: &[Glyph], b: &[Glyph]) -> usize {
-    let mut row: Vec<usize> = (0..=b.len()).collect();
-    for (i, x) in a.iter().enumerate() {
-        let mut diagonal = row[0];
-        row[0] = i + 1;
-        for (j, y) in b.iter().enumerate() {
-            let substituted = diagonal + usize::from(x != y);
-            diagonal = row[j + 1];
-            row[j + 1] = substituted.min(row[j] + 1).min(diagonal + 1);
-        }
-    }
-    row[b.len()]
-}
-
 #[cfg(test)]
 pub(super) mod tests {
     use super::*;
@@ -268,11 +254,5 @@ pub(super) mod tests {
         }
         let nothing = judged(&["AB12CDE"], &[0.0], &[], &[]).plates[0];
         assert!(!nothing.eye && nothing.edits.is_none() && nothing.on_it.is_none());
-    }
-
-    #[test]
-    fn edits_are_counted_as_levenshtein_did() {
-        assert_eq!(edits(mark("AB12").glyphs(), mark("A12").glyphs()), 1);
-        assert_eq!(edits(mark("AB12").glyphs(), mark("XB21").glyphs()), 3);
     }
 }

@@ -5,13 +5,12 @@ use std::path::{Path, PathBuf};
 
 use image::{Rgb, RgbImage};
 
-use super::calibration::CONFIDENT;
 use super::judge::{Plate, ReadPlate, Verdict};
 use super::manifest::Item;
-use super::personal;
 use super::sheet::{Cell, Keep, LABEL, Pile, View, Words};
 use crate::anpr::decode::Decoded;
-use crate::cli::draw;
+use crate::cli::calibration::CONFIDENT;
+use crate::cli::{draw, personal};
 use crate::frame::Frame;
 use crate::geometry::{FramePx, Quad, Rect};
 use crate::vision::patch::{PATCH_HEIGHT_PX, PATCH_WIDTH_PX, PatchCutter, PlatePatch};
@@ -89,7 +88,7 @@ impl Misreads {
     pub(super) fn create(dir: &Path) -> anyhow::Result<Self> {
         let pile = |name, heading| Pile::new(name, heading, LEGEND, Keep::All);
         Ok(Self {
-            dir: personal::create_folder(dir)?,
+            dir: personal::create_folder(dir, "--sheets", "contact sheets hold photographs")?,
             misread: pile("misreads", "Misread, surest first, then found but not read, then not found"),
             false_reads: pile("false-reads", "Read where no labelled plate is, surest first"),
             scissors: Scissors::new(),

@@ -1,14 +1,11 @@
 //! `kerbside evaluate`: a labelled set against what we read, with counts and intervals. Sets with texts measure reading
 //! (`reading`), sets with boxes alone the detector (`detection`).
 
-mod calibration;
 mod detection;
 mod judge;
 mod manifest;
 mod matching;
 mod misreads;
-mod personal;
-mod rate;
 mod read_scores;
 mod reading;
 mod report;
@@ -179,7 +176,7 @@ fn progress(items: usize) -> ProgressBar {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::cli::evaluate::rate::Rate;
+    use crate::cli::rate::Rate;
 
     #[test]
     fn a_share_is_not_above_the_count_that_makes_it() {

@@ -6,10 +6,10 @@
 use std::path::Path;
 
 use super::judge::{ReadPlate, Verdict};
-use super::personal::outside_checkouts;
 use super::table::Table;
 use crate::anpr::decode::Decoded;
 use crate::anpr::vrm::Vrm;
+use crate::cli::personal::outside_checkouts;
 use crate::cli::read::rounded;
 
 const HEADER: [&str; 7] = ["file", "truth", "read", "raw", "confidence", "right", "folded"];

@@ -3,11 +3,11 @@
 use std::collections::BTreeMap;
 use std::io::Write;
 
-use super::calibration::{Belief, Bins, CONFIDENT, Calibration, Standard};
 use super::judge::{ReadPlate, Verdict};
 use super::manifest::{Item, Kind};
-use super::rate::{Latencies, Rate, mean_interval};
 use crate::anpr::decode::Decoded;
+use crate::cli::calibration::{Belief, Bins, CONFIDENT, Calibration, Standard};
+use crate::cli::rate::{Latencies, Rate, mean_interval};
 use crate::cli::read::is_shown;
 
 /// Width of the names of the report's lines.

@@ -6,9 +6,8 @@ use std::path::{Path, PathBuf};
 use image::Rgb;
 
 use super::matching::{Fate, SecondBox, Verdict};
-use super::personal;
 use super::sheet::{Cell, Keep, LABEL, Pile, View, Words};
-use crate::cli::draw;
+use crate::cli::{draw, personal};
 use crate::frame::Frame;
 use crate::geometry::{FramePx, Rect};
 
@@ -29,7 +28,7 @@ impl Sheets {
     pub(super) fn create(dir: &Path) -> anyhow::Result<Self> {
         let sheet = |name, heading| Pile::new(name, heading, LEGEND, Keep::OneSheet);
         Ok(Self {
-            dir: personal::create_folder(dir)?,
+            dir: personal::create_folder(dir, "--sheets", "contact sheets hold photographs")?,
             missed: sheet("missed", "Missed, widest first"),
             false_boxes: sheet("false", "Falsely found, surest first"),
             found: sheet("found", "Found, most doubtful first"),

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, anyhow};
 
-use super::personal;
+use crate::cli::personal;
 
 /// The file under way.
 #[derive(Debug)]
@@ -20,7 +20,7 @@ pub(super) struct Table {
 impl Table {
     /// Begins the file, over an older one, but over none of those that the command reads.
     pub(super) fn create<const N: usize>(path: &Path, header: [&str; N], inputs: &[&Path]) -> anyhow::Result<Self> {
-        personal::scores_place(path, inputs)?;
+        personal::file_place(path, "--scores", inputs)?;
         let writer = csv::Writer::from_path(path)
             .with_context(|| format!("{}: can't be written; choose another --scores file", path.display()))?;
         let mut table = Self { path: path.to_owned(), writer, fault: None };

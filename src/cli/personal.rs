@@ -20,21 +20,21 @@ pub(super) fn outside_checkouts(place: &Path, option: &str, what: &str) -> anyho
     );
 }
 
-/// Makes the folder that `--sheets` gave.
-pub(super) fn create_folder(dir: &Path) -> anyhow::Result<PathBuf> {
-    outside_checkouts(dir, "--sheets", "contact sheets hold photographs")?;
-    std::fs::create_dir_all(dir).with_context(|| format!("{}: can't be made; choose another --sheets folder", dir.display()))?;
+/// Makes the folder that `option` gave; `what` would lie there.
+pub(super) fn create_folder(dir: &Path, option: &str, what: &str) -> anyhow::Result<PathBuf> {
+    outside_checkouts(dir, option, what)?;
+    std::fs::create_dir_all(dir).with_context(|| format!("{}: can't be made; choose another {option} folder", dir.display()))?;
     Ok(dir.to_owned())
 }
 
-/// Refuses a link as the file that `--scores` gave, and a file that the command reads: either would be overwritten unseen.
-pub(super) fn scores_place(place: &Path, inputs: &[&Path]) -> anyhow::Result<()> {
+/// Refuses a link as the file that `option` gave, and a file that the command reads: either would be overwritten unseen.
+pub(super) fn file_place(place: &Path, option: &str, inputs: &[&Path]) -> anyhow::Result<()> {
     let name = place.display();
     if place.symlink_metadata().is_ok_and(|m| m.file_type().is_symlink()) {
-        bail!("{name}: is a link; give the file itself for --scores");
+        bail!("{name}: is a link; give the file itself for {option}");
     }
     if let Some(input) = inputs.iter().find(|input| is_same(place, input)) {
-        bail!("{name}: is {}, which is read here and would be overwritten; choose another --scores file", input.display());
+        bail!("{name}: is {}, which is read here and would be overwritten; choose another place for {option}", input.display());
     }
     Ok(())
 }
@@ -88,12 +88,12 @@ mod tests {
     }
 
     #[test]
-    fn scores_overwrite_no_link_and_nothing_that_is_read() {
+    fn files_overwrite_no_link_and_nothing_that_is_read() {
         let dir = tempfile::tempdir().expect("a folder");
         let (truth, link) = (dir.path().join("truth.csv"), dir.path().join("link.csv"));
         std::fs::write(&truth, "file,text\n").expect("written");
         std::os::unix::fs::symlink(dir.path().join("nothing.csv"), &link).expect("linked");
-        let refused = |place: PathBuf| scores_place(&place, &[&truth]).is_err();
+        let refused = |place: PathBuf| file_place(&place, "--scores", &[&truth]).is_err();
         assert!(refused(truth.clone()) && refused(dir.path().join("./truth.csv")) && refused(link));
         assert!(!refused(dir.path().join("new.csv")));
     }
