@@ -22,6 +22,7 @@ use kerbside::frame::{Frame, FramePool};
 use kerbside::ident::{CameraId, FrameSeq};
 use kerbside::outbox::{Draft, Lane, Limits, Outbox, Qos};
 use kerbside::vision::detector::{Detector, DetectorOptions};
+use kerbside::vision::legibility;
 use kerbside::vision::manifest::{InputSize, ModelStore, Precision};
 use kerbside::vision::onnx::Runtime;
 use kerbside::vision::patch::{PatchCutter, PlatePatch};
@@ -78,6 +79,9 @@ fn vision(c: &mut Criterion) {
             c.bench_function("rectification", |b| b.iter(|| cutter.cut(black_box(&frame), plate, &mut patch).unwrap()));
         }
         cutter.cut(&frame, plate, &mut patch).unwrap();
+        if precision == Precision::Int8 {
+            c.bench_function("legibility", |b| b.iter(|| legibility::measure(black_box(&patch))));
+        }
         let (entry, network) = store.load_reader(&runtime, precision, PLATES_A_RUN).unwrap();
         let mut reader = Reader::new(&entry, network).unwrap();
         c.bench_function(&format!("reader/{}", precision.as_str()), |b| b.iter(|| reader.read(black_box(&patch)).unwrap()));

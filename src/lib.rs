@@ -32,7 +32,7 @@
 //! | 1 | [`frame`] | pixels on loan from a pool |
 //! | 1 | [`anpr`] | the pure core: marks, formats, reads, decoding, passages, hotlist, alerts; `core::Core::apply(event) -> effects` |
 //! | 1 | [`outbox`] | the durable queue of opaque bytes, in lanes, numbered without gaps |
-//! | 2 | [`vision`] | pixels to reads; owns the models, one detector file for all its input sizes; looks at a region whole or in `tiles`, reads the plates of a frame together; `onnx` alone names the runtime |
+//! | 2 | [`vision`] | pixels to reads; owns the models, one detector file for all its input sizes; looks at a region whole or in `tiles`, reads the plates of a frame together and measures how legible they are; `onnx` alone names the runtime |
 //! | 2 | [`camera`] | sources, and the thread that keeps one going; `camera/opencv.rs` alone names videoio |
 //! | 2 | [`publish`] | messages, topics, MQTT (`publish/mqtt` alone names the client), hotlists from files |
 //! | 3 | [`config`] | the file as typed, and the settings that run |
@@ -62,11 +62,11 @@
 //! ## Words
 //!
 //! One word a concept. *Frame*, *candidate* (a place where a plate may be), *look* (one run of the detector over the region, or
-//! over one of the *tiles* that it is cut into), *plate patch* (the rectified crop), *read* (glyph probabilities at every position,
-//! never only a text), *mark* or VRM, *key* (a mark with look-alikes folded), *passage* (one
-//! vehicle going past one camera, open), *capture record* (a passage, closed and read), *unread passage* (closed, not read,
-//! with its reason), *evidence* (patch and overview of the very frame that was read best), *hotlist* and its *entry*, *hit*,
-//! *alert* (early, confirmed, retracted), *outbox*, *envelope*, *epoch* (one connection to the broker).
+//! over one of the *tiles* that it is cut into), *plate patch* (the rectified crop) and its *legibility* (sharpness and flare),
+//! *read* (glyph probabilities at every position, never only a text), *mark* or VRM, *key* (a mark with look-alikes folded),
+//! *passage* (one vehicle going past one camera, open), *capture record* (a passage, closed and read), *unread passage*
+//! (closed, not read, with its reason), *evidence* (patch and overview of the very frame that was read best), *hotlist* and its
+//! *entry*, *hit*, *alert* (early, confirmed, retracted), *outbox*, *envelope*, *epoch* (one connection to the broker).
 //!
 //! ## Boundaries and failure
 //!

@@ -55,6 +55,11 @@ impl Batch {
         &self.patches[..self.owners.len()]
     }
 
+    /// The patches that were cut, each with its owner.
+    pub(super) fn owned(&self) -> impl Iterator<Item = (usize, &PlatePatch)> {
+        self.owners.iter().copied().zip(&self.patches)
+    }
+
     /// Reads all patches; gives each owner with its read.
     ///
     /// # Errors

@@ -7,6 +7,7 @@ mod batch;
 mod collapse;
 pub mod detector;
 pub mod evidence;
+pub mod legibility;
 pub mod manifest;
 pub mod onnx;
 mod overlap;
@@ -186,10 +187,10 @@ impl Vision {
         self.reader.read(&self.batch.patches()[0])
     }
 
-    /// Reads what was seen from its corners, all of it as a batch; again from its upright box, as a second batch, where that
-    /// leaves doubt, as corners can be off on plates far from any that training showed; and a third time wider around the corners,
-    /// which may have cut a character off. A place that can't be cut out has no read; where only a further look can't, the ones
-    /// before it stand.
+    /// Reads what was seen from its corners, all of it as a batch, and measures how legible it is there; again from its upright
+    /// box, as a second batch, where that leaves doubt, as corners can be off on plates far from any that training showed; and a
+    /// third time wider around the corners, which may have cut a character off. A place that can't be cut out has no read; where
+    /// only a further look can't, the ones before it stand.
     fn read_seen(&mut self, frame: &Frame) -> Result<(), VisionError> {
         for look in [level_quad, upright_quad, wide_quad] {
             self.batch.clear();
@@ -197,6 +198,10 @@ impl Vision {
                 if plate.read.is_none_or(|so_far| so_far.weakest() < self.second_look_below) {
                     self.batch.cut(frame, look(&plate.candidate), i).ok();
                 }
+            }
+            for (i, patch) in self.batch.owned() {
+                // The first look that could be cut says it; a wider one has more of the bumper in it.
+                self.seen[i].legibility.get_or_insert_with(|| legibility::measure(patch));
             }
             for (i, read) in self.batch.read(&mut self.reader)? {
                 let so_far = &mut self.seen[i].read;

@@ -116,6 +116,11 @@ fn each_candidate_of_a_look_has_the_read_of_its_own_plate() {
         expect(both, 1.1);
     }
     let there = |p: &&SeenPlate| p.candidate.bounds.iou(PLATE) > 0.5;
-    let mark = first.iter().find(there).and_then(|p| p.read?.raw()).expect("a read");
-    assert_eq!(mark.to_string(), "LK24HJV");
+    let plate = first.iter().find(there).expect("found");
+    assert_eq!(plate.read.and_then(|r| r.raw()).expect("a read").to_string(), "LK24HJV");
+    let legibility = plate.legibility.expect("it was cut out");
+    assert!(legibility.sharpness > 0.6 && legibility.flare == 0.0, "{legibility:?}");
+    assert!(
+        first.iter().all(|p| p.legibility.is_some()) && plate.legibility == both.iter().find(there).expect("found").legibility
+    );
 }
