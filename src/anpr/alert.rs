@@ -50,11 +50,30 @@ pub(super) struct PassageAlerts {
     decoded: Option<Decoded>,
     /// Hits that the cool-down silenced in this passage; counted once.
     silenced: Vec<Hit>,
+    /// Hits that its record named, or that of the passage before it of the same vehicle: no news.
+    heard: Vec<Hit>,
 }
 
 impl PassageAlerts {
     pub(super) fn is_empty(&self) -> bool {
         self.told.is_empty()
+    }
+
+    /// A record named these hits: they are no news any more.
+    pub(super) fn hear(&mut self, hits: &[Hit]) {
+        remember(&mut self.heard, hits);
+    }
+
+    /// Whether a hit is no news.
+    pub(super) fn knows(&self, hit: &Hit) -> bool {
+        [&self.told, &self.heard].into_iter().flatten().any(|known| same_entry(known, hit))
+    }
+
+    /// All hits that are no news.
+    pub(super) fn heard(&self) -> Vec<Hit> {
+        let mut all = self.heard.clone();
+        remember(&mut all, &self.told);
+        all
     }
 }
 
@@ -118,7 +137,7 @@ impl AlertDesk {
         }
         self.hits.clear();
         on.hotlist?.lookup(&decoded.vrm, on.at.utc, &mut self.hits);
-        let known = |hit: &Hit| [&alerts.told, &alerts.silenced].into_iter().flatten().any(|t| same_entry(t, hit));
+        let known = |hit: &Hit| [&alerts.told, &alerts.silenced, &alerts.heard].into_iter().flatten().any(|t| same_entry(t, hit));
         if self.hits.iter().all(known) {
             return None;
         }
@@ -131,6 +150,23 @@ impl AlertDesk {
         remember(&mut alerts.told, &hits);
         alerts.decoded = Some(*decoded);
         Some(on.alert(AlertPhase::Early, *decoded, hits))
+    }
+
+    /// About a vehicle that stays and has its record: what another hotlist says of it, if that is news.
+    pub(super) fn again(&mut self, on: Occasion<'_>, decoded: &Decoded, alerts: &mut PassageAlerts) -> Option<Alert> {
+        self.hits.clear();
+        on.hotlist?.lookup(&decoded.vrm, on.at.utc, &mut self.hits);
+        let told = |hit: &Hit| alerts.knows(hit);
+        if decoded.confidence < self.options.min_confidence_at_close || self.hits.iter().all(told) {
+            return None;
+        }
+        let hits = std::mem::take(&mut self.hits);
+        alerts.hear(&hits);
+        if !self.may_tell(on.camera, decoded.vrm.key(), on.at.mono, &hits) {
+            self.silenced += 1;
+            return None;
+        }
+        Some(on.alert(AlertPhase::Confirmed, *decoded, hits))
     }
 
     /// The last words about a passage: a retraction of what was told early and is no longer so, then a confirmation of what

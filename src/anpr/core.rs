@@ -10,6 +10,8 @@
 //! and both name the same passage), or `Dropped`. Exactly one of `Record`, `Unread`, `Dropped` ends each passage.
 
 #[cfg(test)]
+mod properties;
+#[cfg(test)]
 mod tests;
 
 use std::collections::BTreeMap;
@@ -18,9 +20,9 @@ use std::sync::Arc;
 pub use super::alert::AlertOptions;
 use super::alert::{AlertDesk, Occasion};
 use super::decode::{DecodeOptions, Decoder};
-use super::hotlist::Hotlist;
+use super::hotlist::{Hit, Hotlist};
+use super::passage::{Due, Open, Outcome, Said, Tracker};
 pub use super::passage::{Legibility, PassageOptions, Sighting};
-use super::passage::{Open, Outcome, Tracker};
 use super::record::{Alert, CaptureRecord, PassageId, UnreadPassage};
 use super::syntax::Grammar;
 use crate::clock::{CaptureTime, UtcTime};
@@ -119,6 +121,8 @@ pub struct CoreStats {
     pub unread: u64,
     /// Of these, dropped as most likely no plate.
     pub dropped: u64,
+    /// Of these, vehicles that had their record already.
+    pub repeated: u64,
     /// Of these, closed early to make room.
     pub evicted: u64,
     /// Alerts sent, all phases.
@@ -173,13 +177,19 @@ impl Core {
                     self.desk.close_due(camera, tracker, now, &self.options, effects);
                 }
             }
-            Event::Hotlist(hotlist) => self.desk.hotlist = hotlist,
+            Event::Hotlist(hotlist) => {
+                self.desk.hotlist = hotlist;
+                for (camera, tracker) in &mut self.cameras {
+                    for n in 0..tracker.open().len() {
+                        self.desk.match_again(camera, tracker, n, &self.options, effects);
+                    }
+                }
+            }
             Event::End { camera, at: _ } => {
                 if let Some(tracker) = self.cameras.get_mut(camera) {
                     while !tracker.open().is_empty() {
                         let passage = tracker.remove(0);
-                        self.desk.close(camera, &passage, &self.options, effects);
-                        tracker.recycle(passage);
+                        self.desk.close(camera, tracker, passage, &self.options, effects);
                     }
                 }
             }
@@ -214,8 +224,7 @@ impl Core {
         {
             let passage = tracker.evict(oldest);
             desk.stats.evicted += 1;
-            desk.close(camera, &passage, options, effects);
-            tracker.recycle(passage);
+            desk.close(camera, tracker, passage, options, effects);
         }
         let open_before = tracker.open().len();
         let Desk { ids, .. } = desk;
@@ -226,11 +235,14 @@ impl Core {
         for n in 0..joined {
             let join = tracker.joined()[n];
             let Some(passage) = tracker.open_mut(join.passage) else { continue };
+            if matches!(passage.said, Said::Record(_)) {
+                continue;
+            }
             if join.is_best {
                 effects.push(Effect::Keep { passage: passage.id, sighting: join.sighting });
             }
             if taken[join.sighting].read.is_some() {
-                desk.alert_early(camera, passage, at, options, effects);
+                desk.alert_early(camera, tracker, join.passage, options, effects);
             }
         }
     }
@@ -252,33 +264,103 @@ impl Desk {
         options: &CoreOptions,
         effects: &mut Vec<Effect>,
     ) {
-        while let Some(due) = tracker.due(now.mono, &options.passage) {
-            let passage = tracker.remove(due);
-            self.close(camera, &passage, options, effects);
-            tracker.recycle(passage);
+        while let Some((n, due)) = tracker.due(now.mono, &options.passage) {
+            let mut passage = tracker.remove(n);
+            match due {
+                Due::Gone => self.close(camera, tracker, passage, options, effects),
+                Due::Stays => {
+                    self.report(camera, tracker, &mut passage, options, effects);
+                    tracker.put_back(n, passage);
+                }
+            }
         }
     }
 
-    fn alert_early(
+    /// Another hotlist is in force: what is in view is held against it at once, moving or not.
+    fn match_again(
         &mut self,
         camera: &CameraId,
-        passage: &mut Open,
-        at: CaptureTime,
+        tracker: &mut Tracker,
+        n: usize,
         options: &CoreOptions,
         effects: &mut Vec<Effect>,
     ) {
-        let Some(hotlist) = self.hotlist.as_deref() else { return };
+        let Some(passage) = tracker.open_mut(n) else { return };
+        let Said::Record(decoded) = passage.said else { return self.alert_early(camera, tracker, n, options, effects) };
+        let on = Occasion { passage: passage.id, camera, at: passage.last, hotlist: self.hotlist.as_deref() };
+        if let Some(alert) = self.alerts.again(on, &decoded, &mut passage.alerts) {
+            self.stats.alerts += 1;
+            effects.push(Effect::Alert(alert));
+        }
+    }
+
+    /// Tells people about a vehicle that is still in view, if its reads are sure enough and it is news.
+    fn alert_early(
+        &mut self,
+        camera: &CameraId,
+        tracker: &mut Tracker,
+        n: usize,
+        options: &CoreOptions,
+        effects: &mut Vec<Effect>,
+    ) {
+        let (Some(hotlist), Some(passage)) = (self.hotlist.as_deref(), tracker.open().get(n)) else { return };
         let Some(fused) = passage.fused(&mut self.decoder, &options.passage).filter(|f| !f.only_clipped) else { return };
-        let on = Occasion { passage: passage.id, camera, at, hotlist: Some(hotlist) };
+        let heard = tracker.knows(passage, fused.decoded.vrm.key(), &options.passage).map(<[Hit]>::to_vec);
+        let Some(passage) = tracker.open_mut(n) else { return };
+        passage.alerts.hear(&heard.unwrap_or_default());
+        let on = Occasion { passage: passage.id, camera, at: passage.last, hotlist: Some(hotlist) };
         if let Some(alert) = self.alerts.early(on, &fused.decoded, fused.agreeing, &mut passage.alerts) {
             self.stats.alerts += 1;
             effects.push(Effect::Alert(alert));
         }
     }
 
+    /// A passage is gone: what is still to be said is said, and it is remembered.
+    fn close(
+        &mut self,
+        camera: &CameraId,
+        tracker: &mut Tracker,
+        mut passage: Open,
+        options: &CoreOptions,
+        effects: &mut Vec<Effect>,
+    ) {
+        self.stats.closed += 1;
+        match passage.said {
+            Said::Record(decoded) => {
+                tracker.remember(&passage, decoded.vrm.key());
+                effects.push(Effect::Dropped { passage: passage.id });
+            }
+            Said::Nothing | Said::Unread => self.report(camera, tracker, &mut passage, options, effects),
+        }
+        tracker.recycle(passage);
+    }
+
     /// Says what became of a passage. Its last words carry the capture time of its last frame.
-    fn close(&mut self, camera: &CameraId, passage: &Open, options: &CoreOptions, effects: &mut Vec<Effect>) {
+    fn report(
+        &mut self,
+        camera: &CameraId,
+        tracker: &mut Tracker,
+        passage: &mut Open,
+        options: &CoreOptions,
+        effects: &mut Vec<Effect>,
+    ) {
         let outcome = passage.conclude(&mut self.decoder, &options.passage);
+        let stats = &mut self.stats;
+        let repeated = match &outcome {
+            _ if !passage.alerts.is_empty() => false,
+            Outcome::Record { decoded, .. } if tracker.knows(passage, decoded.vrm.key(), &options.passage).is_some() => {
+                tracker.remember(passage, decoded.vrm.key());
+                passage.said = Said::Record(*decoded);
+                true
+            }
+            Outcome::Unread { guess, .. } => tracker.explains(passage, guess.map(|g| g.vrm.key()), &options.passage),
+            _ => false,
+        };
+        if repeated {
+            stats.repeated += 1;
+            effects.push(Effect::Dropped { passage: passage.id });
+            return;
+        }
         let hotlist = self.hotlist.as_deref();
         let on = Occasion { passage: passage.id, camera, at: passage.last, hotlist };
         let mut hits = Vec::new();
@@ -290,15 +372,16 @@ impl Desk {
             Outcome::Unread { guess, .. } => (None, guess.as_ref()),
             Outcome::Dropped => (None, None),
         };
-        let stats = &mut self.stats;
         self.alerts.close(on, winner, guess, &passage.alerts, |alert| {
             stats.alerts += 1;
             effects.push(Effect::Alert(alert));
         });
-        stats.closed += 1;
         effects.push(match outcome {
             Outcome::Record { decoded, agreeing } => {
                 stats.records += 1;
+                passage.said = Said::Record(decoded);
+                passage.alerts.hear(&hits);
+                tracker.remember(passage, decoded.vrm.key());
                 Effect::Record(Box::new(CaptureRecord {
                     passage: passage.id,
                     decoded,
@@ -310,13 +393,19 @@ impl Desk {
                     hits,
                 }))
             }
+            // What was said of a standing vehicle is not said again.
+            Outcome::Unread { .. } | Outcome::Dropped if matches!(passage.said, Said::Unread) => {
+                Effect::Dropped { passage: passage.id }
+            }
             Outcome::Unread { reason, guess } => {
                 stats.unread += 1;
+                passage.said = Said::Unread;
                 let sightings = passage.sightings(camera);
                 Effect::Unread(UnreadPassage { passage: passage.id, sightings, reason, guess })
             }
             Outcome::Dropped => {
                 stats.dropped += 1;
+                passage.said = Said::Unread;
                 Effect::Dropped { passage: passage.id }
             }
         });

@@ -1,21 +1,28 @@
 //! Passages: which sightings are one vehicle (tracker), and what its reads say together (`fusion`). One camera's worth.
 //!
-//! A sighting joins the open passage it fits best, judged by where the plate should be by now, its size and its text; two
-//! texts that are both sure and differ never join, the same sure text joins over a longer way. A passage closes when it was not seen for
-//! `settle_ms`. Everything is bounded: open passages, sightings a frame, reads fused; what the bounds cost is counted.
+//! A sighting joins the open passage it fits best, judged by where the plate should be by now (`motion`), its size and its
+//! characters (`likeness`); reads of two marks never join, the same characters join over a longer way. A passage closes when it was
+//! not seen for `settle_ms`; a vehicle that stays gets its record after `record_after_ms` and is silent from then on, and one that
+//! is seen again soon gets no second one (`memory`). Everything is bounded: open passages, sightings a frame, reads kept, vehicles
+//! remembered; what the bounds cost is counted.
 //!
 //! The tracker publishes nothing and knows no hotlist: `core` asks it what is due and says what becomes of it.
 
 mod fusion;
+mod likeness;
+mod memory;
+mod motion;
 mod open;
+mod reason;
 #[cfg(test)]
 mod tests;
 
 use std::time::Duration;
 
-pub(super) use open::{Open, Outcome};
+pub(super) use open::{Open, Outcome, Said};
 
 use super::decode::{Decoded, Decoder};
+use super::hotlist::Hit;
 use super::read::PlateRead;
 use super::record::PassageId;
 use super::vrm::VrmKey;
@@ -23,6 +30,7 @@ use crate::clock::{CaptureTime, MonoTime};
 use crate::geometry::{FramePx, Quad};
 use crate::ident::FrameSeq;
 use fusion::Fusion;
+use memory::Memory;
 
 /// How sightings become passages. Milliseconds, frame pixels and shares.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -30,14 +38,23 @@ pub struct PassageOptions {
     /// A passage closes when its plate was not seen for this long, milliseconds. Default 600: a lamp post or a wiper hides a
     /// plate for less.
     pub settle_ms: u64,
-    /// A passage in view for longer is closed and begun anew (a parked car), milliseconds. Default 300 000.
-    pub max_passage_ms: u64,
+    /// A slow plate that is lost in mid-picture is hidden by another vehicle: it is waited for this long, milliseconds.
+    /// Default 5 000.
+    pub settle_hidden_ms: u64,
+    /// A vehicle in view for longer gets its record now and none later, milliseconds. Default 30 000: traffic lights, queues and
+    /// parked cars; alerts don't wait for it.
+    pub record_after_ms: u64,
+    /// The same mark seen again within this time is the same vehicle (its rear plate after its front plate), milliseconds.
+    /// Default 3 000.
+    pub same_vehicle_ms: u64,
+    /// A vehicle that was hidden and comes out where it was lost within this time is the same one, milliseconds. Default 180 000.
+    pub hidden_memory_ms: u64,
     /// Most passages open at one time, 1..=256. Default 32; one more closes the one unseen for longest, and is counted.
     pub max_open: usize,
     /// Most sightings taken from one frame. Default 32; the rest are passed over and counted.
     pub max_sightings: usize,
-    /// Most reads fused into one passage. Default 500, 20 s at 25 frames a second; later ones still keep it open.
-    pub max_reads: u32,
+    /// Most reads kept of one passage: the best ones, by weight. Default 24.
+    pub max_reads: usize,
     /// Passages seen in fewer frames are dropped: most are no plates. Default 2; 1 for stills.
     pub min_frames: u32,
     /// A passage without any believable text is dropped when no detector score of it reached this, 0..=1. Default 0.5.
@@ -46,15 +63,17 @@ pub struct PassageOptions {
     pub min_confidence: f32,
     /// The same for a mark of no known format: signs and stickers read well too, 0..=1. Default 0.6.
     pub min_confidence_unknown: f32,
-    /// Two texts with at least this confidence each that differ are two vehicles, 0..=1. Default 0.95.
+    /// A single read with this confidence leaves no doubt: where the next plate in its place differs, even in one character, it is
+    /// another vehicle's, 0..=1. Default 0.95.
     pub confident_text: f32,
     /// A plate narrower than this can't be read: it explains an unread passage and gives a read its least weight, frame
     /// pixels. Default 40.
     pub min_width_px: f32,
     /// A plate at least this wide gives its read full weight, frame pixels. Default 130: 18 pixels a character.
     pub full_width_px: f32,
-    /// How alike the errors of two frames of one plate are, 0 (independent) ..= 1 (the second says nothing new). Default 0.5:
-    /// however many frames, they are worth no more than two independent ones.
+    /// How alike the errors of two frames of one plate are, 0 (independent) ..= 1 (the second says nothing new). Default 0.7:
+    /// however many frames, they are worth no more than one and a half independent ones, as the errors of a compressed clip's
+    /// frames are copied from one to the next.
     pub frame_correlation: f32,
 }
 
@@ -62,10 +81,13 @@ impl Default for PassageOptions {
     fn default() -> Self {
         Self {
             settle_ms: 600,
-            max_passage_ms: 300_000,
+            settle_hidden_ms: 5_000,
+            record_after_ms: 30_000,
+            same_vehicle_ms: 3_000,
+            hidden_memory_ms: 180_000,
             max_open: 32,
             max_sightings: 32,
-            max_reads: 500,
+            max_reads: 24,
             min_frames: 2,
             plate_score: 0.5,
             min_confidence: 0.3,
@@ -73,17 +95,18 @@ impl Default for PassageOptions {
             confident_text: 0.95,
             min_width_px: 40.0,
             full_width_px: 130.0,
-            frame_correlation: 0.5,
+            frame_correlation: 0.7,
         }
     }
 }
 
 impl PassageOptions {
-    /// What a read counts for, 0.001..=1: by the plate's width, linear between the two bounds, times the square of the
-    /// geometric mean of its characters' probabilities.
-    fn weight_of(&self, read: &PlateRead, width_px: f32) -> f64 {
+    /// What a read counts for, above 0 and at most 1: by the plate's width, linear between the two bounds, times the square of the
+    /// geometric mean of its characters' probabilities, times how sharp it is.
+    fn weight_of(&self, read: &PlateRead, width_px: f32, legibility: Option<Legibility>) -> f64 {
         let wide = ((width_px - self.min_width_px) / (self.full_width_px - self.min_width_px).max(1.0)).clamp(0.05, 1.0);
-        f64::from(wide * (2.0 * read.mean_ln()).exp().clamp(0.02, 1.0)).max(0.001)
+        let clear = legibility.map_or(1.0, |l| l.sharpness.clamp(0.1, 1.0) * (1.0 - l.flare).clamp(0.1, 1.0));
+        f64::from(wide * clear * (2.0 * read.mean_ln()).exp().clamp(0.02, 1.0)).max(1e-4)
     }
 }
 
@@ -130,12 +153,22 @@ pub(super) struct Joined {
     pub(super) is_best: bool,
 }
 
+/// Why something is to be said about a passage.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Due {
+    /// It is out of sight.
+    Gone,
+    /// It has been in view for long and may stay.
+    Stays,
+}
+
 /// The open passages of one camera.
 #[derive(Debug)]
 pub(super) struct Tracker {
     open: Vec<Open>,
     /// When the last frame was looked at, or stood for by one that had not changed.
     looked: MonoTime,
+    memory: Memory,
     /// Sums of closed passages, cleared for the next.
     spare: Vec<Fusion>,
     own: Vec<Option<Own>>,
@@ -150,7 +183,8 @@ impl Tracker {
         Self {
             open: Vec::with_capacity(open),
             looked: MonoTime::default(),
-            spare: (0..open).map(|_| Fusion::new()).collect(),
+            memory: Memory::new(),
+            spare: (0..open).map(|_| Fusion::new(options.max_reads)).collect(),
             own: Vec::with_capacity(sightings),
             pairs: Vec::with_capacity(open * sightings),
             taken: Vec::with_capacity(sightings),
@@ -180,16 +214,46 @@ impl Tracker {
         self.looked = at.mono;
     }
 
-    /// A passage that is due to be closed at `now`: unseen for too long, or in view for too long. Oldest sighting first.
-    pub(super) fn due(&self, now: MonoTime, options: &PassageOptions) -> Option<usize> {
-        let (settle, longest) = (Duration::from_millis(options.settle_ms), Duration::from_millis(options.max_passage_ms));
-        let is_due = |p: &Open| now.since(p.last.mono) > settle || now.since(p.first.mono) > longest;
-        (0..self.open.len()).filter(|i| is_due(&self.open[*i])).min_by_key(|i| (self.open[*i].last.mono, *i))
+    /// A passage about which something is due to be said at `now`. Oldest sighting first.
+    pub(super) fn due(&self, now: MonoTime, options: &PassageOptions) -> Option<(usize, Due)> {
+        let longest = Duration::from_millis(options.record_after_ms);
+        let due = |p: &Open| match p.said {
+            _ if now.since(p.last.mono) > p.patience(options) => Some(Due::Gone),
+            Said::Nothing if now.since(p.first.mono) > longest => Some(Due::Stays),
+            _ => None,
+        };
+        let all = self.open.iter().enumerate().filter_map(|(i, p)| Some((p.last.mono, i, due(p)?)));
+        all.min_by_key(|(last, i, _)| (*last, *i)).map(|(_, i, due)| (i, due))
+    }
+
+    /// Whether a passage that reads as `mark` is a vehicle that has its record already; if so, the hits that were told about it.
+    pub(super) fn knows(&self, passage: &Open, mark: VrmKey, options: &PassageOptions) -> Option<&[Hit]> {
+        self.memory.knows(passage, mark, options)
+    }
+
+    /// Whether an unread passage, with its best guess, is what was seen too early, too late or too little of a vehicle that has its
+    /// record or is in view.
+    pub(super) fn explains(&self, passage: &Open, guess: Option<VrmKey>, options: &PassageOptions) -> bool {
+        let related = |guess| {
+            let mut in_view = self.open.iter().filter_map(|p| p.sure_mark(options));
+            self.memory.explains(passage, guess, options) || in_view.any(|sure| likeness::are_related(sure, guess))
+        };
+        guess.is_some_and(related) || self.open.iter().any(|later| later.takes_up(passage))
+    }
+
+    /// Remembers a vehicle that has its record.
+    pub(super) fn remember(&mut self, passage: &Open, mark: VrmKey) {
+        self.memory.remember(passage, mark);
     }
 
     /// Takes a passage out.
     pub(super) fn remove(&mut self, passage: usize) -> Open {
         self.open.remove(passage)
+    }
+
+    /// Puts a passage back in its place.
+    pub(super) fn put_back(&mut self, n: usize, passage: Open) {
+        self.open.insert(n, passage);
     }
 
     /// Gives a closed passage's buffers back.
@@ -215,9 +279,9 @@ impl Tracker {
             Some(Own { key: decoded.vrm.key(), confidence: decoded.confidence, decoded })
         }));
         self.pairs.clear();
-        for (s, (sighting, own)) in sightings.iter().zip(&self.own).enumerate() {
+        for (s, sighting) in sightings.iter().enumerate() {
             for (p, passage) in self.open.iter().enumerate() {
-                if let Some(cost) = passage.cost(sighting, *own, at, options) {
+                if let Some(cost) = passage.cost(sighting, at, options) {
                     self.pairs.push((cost, s, p));
                 }
             }
@@ -266,7 +330,7 @@ impl Tracker {
             let p = match self.taken[s] {
                 Some(p) => p,
                 None if self.open.len() < options.max_open.clamp(1, 256) => {
-                    let fusion = self.spare.pop().unwrap_or_else(Fusion::new);
+                    let fusion = self.spare.pop().unwrap_or_else(|| Fusion::new(options.max_reads));
                     self.open.push(Open::new(new_id(), at, frame, sighting.quad, fusion));
                     self.open.len() - 1
                 }

@@ -1,29 +1,25 @@
-//! Many reads of one plate made one: weighted log-probabilities, kept apart by how many characters a read claims.
+//! Many reads of one plate made one: weighted log-probabilities, slot by slot.
 //!
-//! Reads that claim the same number of characters are added slot by slot; reads that disagree on the number are rival
-//! hypotheses, never forced onto each other. Nothing of a read stays but its part of the sums, so a passage costs the same after
-//! a thousand reads as after one, and the order of reads doesn't matter.
+//! The best reads of a passage are kept (by weight, at most `max_reads`), so the order in which they came can't matter and a
+//! passage costs the same after a thousand reads as after a few dozen. Reads that claim the same number of characters are added slot
+//! by slot; reads that disagree on the number are rival hypotheses, never forced onto each other. Each hypothesis then hears those
+//! of another length too, where they can be laid beside it.
 //!
-//! A read that touches the frame's edge counts only as long as there is no other: it can make a guess, never shorten a mark.
+//! A read that touches the frame's edge never speaks about the length: as long as there is no other it makes a guess, and once there
+//! is one, only its inner characters count.
 
+use super::likeness::{Shapes, align};
 use crate::anpr::decode::{Candidate, Decoded, Decoder};
 use crate::anpr::read::{PlateRead, Slot};
 use crate::anpr::syntax::Grammar;
 use crate::anpr::vrm::{GLYPHS, VrmKey};
-
-/// Sums of one slot: each glyph, then presence, then absence.
-const SUMS: usize = GLYPHS + 2;
-const PRESENT: usize = GLYPHS;
-const ABSENT: usize = GLYPHS + 1;
-
-/// Slots of all hypotheses: 1 + 2 + … + MAX.
-const ALL_SLOTS: usize = PlateRead::MAX * (PlateRead::MAX + 1) / 2;
+use crate::ident::FrameSeq;
 
 /// A slot likelier empty than this is not counted as a character claimed.
 const CLAIMED: f32 = 0.02;
 
 /// Probabilities are kept off zero by this much: one bad frame must not veto all the others.
-const FLOOR: f64 = 1e-4;
+const FLOOR: f32 = 1e-4;
 
 /// Hypotheses with less than this share of the weight aren't decoded.
 const LEAST_SHARE: f64 = 0.05;
@@ -31,17 +27,76 @@ const LEAST_SHARE: f64 = 0.05;
 /// How many different texts of single reads are told apart when counting agreement; later ones count as disagreeing.
 const TEXTS: usize = 64;
 
-#[derive(Clone, Copy, Debug, Default)]
-struct Weights {
-    sum: f64,
-    of_squares: f64,
+/// A read that is kept, with its slots' logarithms.
+#[derive(Clone, Debug)]
+struct Kept {
+    slots: [Logs; PlateRead::MAX],
+    /// The same slots, ready to be laid beside others.
+    shapes: Shapes,
+    count: usize,
+    weight: f64,
+    clipped: bool,
+    frame: FrameSeq,
 }
 
-/// The sums of one passage.
+/// Logarithms of one slot: each glyph, presence, absence.
+#[derive(Clone, Copy, Debug)]
+struct Logs {
+    glyphs: [f32; GLYPHS],
+    present: f32,
+    absent: f32,
+}
+
+impl Logs {
+    const NONE: Self = Self { glyphs: [0.0; GLYPHS], present: 0.0, absent: 0.0 };
+
+    fn of(slot: &Slot) -> Self {
+        let presence = slot.presence.clamp(FLOOR, 1.0 - FLOOR);
+        Self { glyphs: slot.glyphs.map(|p| p.max(FLOOR).ln()), present: presence.ln(), absent: (1.0 - presence).ln() }
+    }
+}
+
+/// Weighted sums of one slot of a hypothesis.
+#[derive(Clone, Copy, Debug)]
+struct Sums {
+    glyphs: [f64; GLYPHS],
+    present: f64,
+    absent: f64,
+    weight: f64,
+    squares: f64,
+}
+
+impl Sums {
+    const NONE: Self = Self { glyphs: [0.0; GLYPHS], present: 0.0, absent: 0.0, weight: 0.0, squares: 0.0 };
+
+    fn add(&mut self, logs: &Logs, weight: f64) {
+        for (sum, log) in self.glyphs.iter_mut().zip(&logs.glyphs) {
+            *sum += weight * f64::from(*log);
+        }
+        self.present += weight * f64::from(logs.present);
+        self.absent += weight * f64::from(logs.absent);
+        self.weight += weight;
+        self.squares += weight * weight;
+    }
+
+    /// The slot that the sums stand for. `correlation` says how alike the errors of two frames are.
+    fn slot(&self, correlation: f64) -> Slot {
+        // Kish's effective number of equally weighted reads, then what correlated ones are worth: 1/correlation at most.
+        let reads = self.weight * self.weight / self.squares;
+        let worth = reads / (1.0 + correlation * (reads - 1.0)) / self.weight;
+        let top = self.glyphs.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+        #[allow(clippy::cast_possible_truncation)] // between 0 and 1
+        let glyphs = self.glyphs.map(|sum| ((sum - top) * worth).exp() as f32);
+        #[allow(clippy::cast_possible_truncation)]
+        let presence = (1.0 / (1.0 + ((self.absent - self.present) * worth).exp())) as f32;
+        Slot::new(glyphs, presence)
+    }
+}
+
+/// What is kept of a passage's reads.
 #[derive(Debug)]
 pub(super) struct Fusion {
-    sums: Vec<f64>,
-    weights: [Weights; PlateRead::MAX + 1],
+    kept: Vec<Kept>,
     texts: Vec<(VrmKey, u32)>,
     reads: u32,
     whole: bool,
@@ -57,55 +112,79 @@ pub(in crate::anpr) struct Fused {
     pub(in crate::anpr) only_clipped: bool,
 }
 
+/// A read on its way into a passage.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Weighed<'a> {
+    pub(super) read: &'a PlateRead,
+    /// What it says when decoded alone.
+    pub(super) text: Option<VrmKey>,
+    /// What it counts for, above 0.
+    pub(super) weight: f64,
+    /// It touches the frame's edge.
+    pub(super) clipped: bool,
+    pub(super) frame: FrameSeq,
+}
+
 impl Fusion {
-    pub(super) fn new() -> Self {
-        Self {
-            sums: vec![0.0; ALL_SLOTS * SUMS],
-            weights: [Weights::default(); PlateRead::MAX + 1],
-            texts: Vec::with_capacity(TEXTS),
-            reads: 0,
-            whole: false,
-        }
+    /// With room for the `most` best reads.
+    pub(super) fn new(most: usize) -> Self {
+        Self { kept: Vec::with_capacity(most), texts: Vec::with_capacity(TEXTS), reads: 0, whole: false }
     }
 
     /// Empty again, buffers kept.
     pub(super) fn clear(&mut self) {
-        self.sums.fill(0.0);
-        self.weights = [Weights::default(); PlateRead::MAX + 1];
+        self.kept.clear();
         self.texts.clear();
         (self.reads, self.whole) = (0, false);
     }
 
-    /// How many reads are in the sums.
+    /// How many reads speak: the whole ones, or, if there are none, the clipped ones.
     pub(super) fn reads(&self) -> u32 {
         self.reads
     }
 
-    /// Adds a read of weight `weight` > 0. `text` is what it says when decoded alone. A clipped read is passed over once there
-    /// is a whole one; the first whole one throws out the clipped.
-    pub(super) fn add(&mut self, read: &PlateRead, text: Option<VrmKey>, weight: f64, clipped: bool) {
-        let claimed = || read.slots().iter().filter(|s| s.presence > CLAIMED);
-        let count = claimed().count();
-        if count == 0 || (clipped && self.whole) {
+    /// Different texts of single reads, with how often each was read.
+    pub(super) fn texts(&self) -> &[(VrmKey, u32)] {
+        &self.texts
+    }
+
+    /// Adds a read; keeps it if it is among the `most` best. Whole ones are better than clipped ones, then the weight decides, then
+    /// the earlier frame.
+    pub(super) fn add(&mut self, new: Weighed<'_>, most: usize) {
+        let shapes = Shapes::of(new.read.slots(), CLAIMED);
+        if shapes.len() == 0 {
             return;
         }
-        if !clipped && !self.whole {
-            self.clear();
+        if !new.clipped && !self.whole {
             self.whole = true;
+            self.reads = 0;
+            self.texts.clear();
+        }
+        let better = |a: &Kept, b: &Kept| {
+            (!a.clipped).cmp(&!b.clipped).then(a.weight.total_cmp(&b.weight)).then(b.frame.cmp(&a.frame)).is_gt()
+        };
+        let mut kept = Kept {
+            slots: [Logs::NONE; PlateRead::MAX],
+            count: shapes.len(),
+            shapes,
+            weight: new.weight,
+            clipped: new.clipped,
+            frame: new.frame,
+        };
+        let claimed = new.read.slots().iter().filter(|s| s.presence > CLAIMED);
+        kept.slots.iter_mut().zip(claimed).for_each(|(into, slot)| *into = Logs::of(slot));
+        if self.kept.len() < most.max(1) {
+            self.kept.push(kept);
+        } else if let Some(worst) = self.kept.iter_mut().reduce(|worst, other| if better(worst, other) { other } else { worst })
+            && better(&kept, worst)
+        {
+            *worst = kept;
+        }
+        if new.clipped && self.whole {
+            return;
         }
         self.reads += 1;
-        self.weights[count].sum += weight;
-        self.weights[count].of_squares += weight * weight;
-        let from = first_slot(count) * SUMS;
-        for (slot, sums) in claimed().zip(self.sums[from..].chunks_exact_mut(SUMS)) {
-            for (p, sum) in slot.glyphs.iter().zip(&mut *sums) {
-                *sum += weight * f64::from(*p).max(FLOOR).ln();
-            }
-            let presence = f64::from(slot.presence).clamp(FLOOR, 1.0 - FLOOR);
-            sums[PRESENT] += weight * presence.ln();
-            sums[ABSENT] += weight * (1.0 - presence).ln();
-        }
-        if let Some(text) = text {
+        if let Some(text) = new.text {
             if let Some((_, count)) = self.texts.iter_mut().find(|(t, _)| *t == text) {
                 *count += 1;
             } else if self.texts.len() < TEXTS {
@@ -120,11 +199,15 @@ impl Fusion {
     /// Rival counts share the belief by their weight: the winner's confidence is its own, times the share of the weight that
     /// stands behind its text.
     pub(super) fn decode(&self, decoder: &mut Decoder, correlation: f64) -> Option<Fused> {
-        let total: f64 = self.weights.iter().map(|w| w.sum).sum();
+        let mut weights = [0.0; PlateRead::MAX + 1];
+        for kept in self.kept.iter().filter(|k| k.clipped != self.whole) {
+            weights[kept.count] += kept.weight;
+        }
+        let total: f64 = weights.iter().sum();
         let mut rivals: [Option<(Decoded, f64)>; PlateRead::MAX + 1] = [None; PlateRead::MAX + 1];
-        for (count, weights) in self.weights.iter().enumerate().filter(|(_, w)| w.sum > LEAST_SHARE * total) {
-            let Some(decoded) = decoder.decode(&self.read_of(count, *weights, correlation)) else { continue };
-            let share = weights.sum / total;
+        for (count, weight) in weights.iter().enumerate().filter(|(_, w)| **w > LEAST_SHARE * total) {
+            let Some(decoded) = decoder.decode(&self.hypothesis(count, correlation)) else { continue };
+            let share = weight / total;
             let same = rivals.iter_mut().flatten().find(|(d, _)| d.vrm.key() == decoded.vrm.key());
             match same {
                 Some((standing, sum)) => {
@@ -154,24 +237,30 @@ impl Fusion {
         Some(Fused { decoded, agreeing, only_clipped: !self.whole })
     }
 
-    /// The reads that claim `count` characters as one read.
-    fn read_of(&self, count: usize, weights: Weights, correlation: f64) -> PlateRead {
-        // Kish's effective number of equally weighted reads, then what correlated ones are worth: 1/correlation at most.
-        let reads = weights.sum * weights.sum / weights.of_squares;
-        let worth = reads / (1.0 + correlation * (reads - 1.0));
-        let from = first_slot(count) * SUMS;
-        PlateRead::from_slots(self.sums[from..].chunks_exact(SUMS).take(count).map(|sums| {
-            let mean = |i: usize| sums[i] / weights.sum * worth;
-            let top = (0..GLYPHS).map(mean).fold(f64::NEG_INFINITY, f64::max);
-            let mut glyphs = [0.0f32; GLYPHS];
-            #[allow(clippy::cast_possible_truncation)] // between 0 and 1
-            for (i, glyph) in glyphs.iter_mut().enumerate() {
-                *glyph = (mean(i) - top).exp() as f32;
+    /// The reads that claim `count` characters as one read, with what the others say of the same characters.
+    fn hypothesis(&self, count: usize, correlation: f64) -> PlateRead {
+        let mut sums = [Sums::NONE; PlateRead::MAX];
+        let claims = |kept: &&Kept| kept.count == count && kept.clipped != self.whole;
+        for kept in self.kept.iter().filter(claims) {
+            for (sums, logs) in sums.iter_mut().zip(&kept.slots[..count]) {
+                sums.add(logs, kept.weight);
             }
-            #[allow(clippy::cast_possible_truncation)]
-            let presence = (1.0 / (1.0 + (mean(ABSENT) - mean(PRESENT)).exp())) as f32;
-            Slot::new(glyphs, presence)
-        }))
+        }
+        let alone = PlateRead::from_slots(sums[..count].iter().map(|s| s.slot(correlation)));
+        let shapes = Shapes::of(alone.slots(), -1.0);
+        for kept in self.kept.iter().filter(|k| !claims(k)) {
+            let alignment = align(&shapes, &kept.shapes);
+            if !alignment.is_related() {
+                continue;
+            }
+            for (into, from) in alignment.pairs() {
+                // At a cut, half a character is taken for another one.
+                if !(kept.clipped && (from == 0 || from + 1 == kept.count)) {
+                    sums[into].add(&kept.slots[from], kept.weight);
+                }
+            }
+        }
+        PlateRead::from_slots(sums[..count].iter().map(|s| s.slot(correlation)))
     }
 }
 
@@ -219,9 +308,4 @@ fn offer(alternatives: &mut [Option<Candidate>; 4], candidate: Candidate) {
         alternatives[3] = Some(candidate);
     }
     alternatives.sort_by(|a, b| b.map_or(-1.0, |c| c.confidence).total_cmp(&a.map_or(-1.0, |c| c.confidence)));
-}
-
-/// Where the slots of the hypothesis "`count` characters" begin.
-fn first_slot(count: usize) -> usize {
-    count * count.saturating_sub(1) / 2
 }

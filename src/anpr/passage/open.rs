@@ -1,20 +1,26 @@
 //! An open passage: one vehicle while it is in view, and what is made of it when it has gone.
 
-use super::fusion::{Fused, Fusion, is_part};
+use std::time::Duration;
+
+use super::fusion::{Fused, Fusion, Weighed, is_part};
+use super::likeness::{Likeness, likeness};
+use super::motion::Motion;
+use super::reason::Causes;
 use super::{Own, PassageOptions, Sighting};
 use crate::anpr::alert::PassageAlerts;
 use crate::anpr::decode::{Decoded, Decoder};
-use crate::anpr::record::{Direction, PassageId, Sightings, UnreadReason};
+use crate::anpr::read::PlateRead;
+use crate::anpr::record::{PassageId, Sightings, UnreadReason};
 use crate::anpr::syntax::SyntaxId;
 use crate::anpr::vrm::VrmKey;
 use crate::clock::CaptureTime;
 use crate::geometry::{FramePx, Point, Quad};
 use crate::ident::{CameraId, FrameSeq};
 
-/// Growth of the plate's width over a passage, as a natural logarithm, from which a direction is named: 12 %.
-const TELLING_GROWTH: f64 = 0.12;
 /// How sure the fused mark must be when no single read gave it.
 const PIECED_CONFIDENCE: f32 = 0.9;
+/// Seconds within which no other vehicle can have taken a plate's place: a text that differs in a character or two is a misread.
+const NO_TIME_TO_SWAP_S: f32 = 0.15;
 
 /// One vehicle in view. Only the tracker changes it.
 #[derive(Debug)]
@@ -24,19 +30,22 @@ pub(in crate::anpr) struct Open {
     pub(in crate::anpr) last: CaptureTime,
     best: Best,
     pub(in crate::anpr) frames: u32,
-    /// Where it was last, pixels; how fast, pixels a second; how wide, pixels.
-    centre: Point<FramePx>,
-    velocity: Option<(f32, f32)>,
-    width: f32,
+    motion: Motion,
+    /// Where it was first and last.
+    pub(super) entered: Quad<FramePx>,
+    pub(super) left: Quad<FramePx>,
+    left_clipped: bool,
     max_width: f32,
     max_score: f32,
     ever_whole: bool,
-    /// The surest text of a single read free of the edge.
-    text: Option<(VrmKey, f32)>,
-    growth: Growth,
+    /// The surest single read free of the edge, with what it says alone.
+    surest: Option<(PlateRead, Own)>,
+    causes: Causes,
     pub(super) fusion: Fusion,
     /// What was told about it so far.
     pub(in crate::anpr) alerts: PassageAlerts,
+    /// What was published about it while it is still in view.
+    pub(in crate::anpr) said: Said,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -46,6 +55,17 @@ struct Best {
     frame: FrameSeq,
     quad: Quad<FramePx>,
     read: Option<Decoded>,
+}
+
+/// What was published about a vehicle that is still in view.
+#[derive(Clone, Copy, Debug)]
+pub(in crate::anpr) enum Said {
+    /// Nothing yet.
+    Nothing,
+    /// That there is one, unread (or not even that, where it may be no plate).
+    Unread,
+    /// Its record: from now on it is silent.
+    Record(Decoded),
 }
 
 /// How a passage ended.
@@ -65,16 +85,18 @@ impl Open {
             last: at,
             best: Best { quality: -1.0, at, frame, quad, read: None },
             frames: 0,
-            centre: quad.centre(),
-            velocity: None,
-            width: quad.width(),
+            motion: Motion::new(at.mono, &quad),
+            entered: quad,
+            left: quad,
+            left_clipped: false,
             max_width: 0.0,
             max_score: 0.0,
             ever_whole: false,
-            text: None,
-            growth: Growth::default(),
+            surest: None,
+            causes: Causes::default(),
             fusion,
             alerts: PassageAlerts::default(),
+            said: Said::Nothing,
         }
     }
 
@@ -87,32 +109,28 @@ impl Open {
         frame: FrameSeq,
         options: &PassageOptions,
     ) -> bool {
-        let (centre, width) = (sighting.quad.centre(), sighting.quad.width().max(1.0));
-        let seconds = at.mono.since(self.last.mono).as_secs_f32();
-        if seconds > 0.0 && self.frames > 0 && !sighting.clipped {
-            let now = ((centre.x - self.centre.x) / seconds, (centre.y - self.centre.y) / seconds);
-            // Mostly the newest step: plates near the camera speed up in the picture.
-            self.velocity = Some(self.velocity.map_or(now, |v| (0.4 * v.0 + 0.6 * now.0, 0.4 * v.1 + 0.6 * now.1)));
-        }
-        (self.centre, self.width, self.last) = (centre, width, at);
+        let width = sighting.quad.width().max(1.0);
+        (self.left, self.left_clipped, self.last) = (sighting.quad, sighting.clipped, at);
         self.frames = self.frames.saturating_add(1);
         self.max_width = self.max_width.max(width);
         self.max_score = self.max_score.max(sighting.detector_score);
         if !sighting.clipped {
             self.ever_whole = true;
-            self.growth.add(at.mono.since(self.first.mono).as_secs_f64(), f64::from(width).ln());
+            self.motion.take(at.mono, &sighting.quad, at.mono.since(self.first.mono).as_secs_f64());
         }
-        let weight = sighting.read.as_ref().map(|read| options.weight_of(read, width));
-        if let (Some(read), Some(weight)) = (&sighting.read, weight)
-            && self.fusion.reads() < options.max_reads
-        {
-            self.fusion.add(read, own.map(|o| o.key), weight, sighting.clipped);
+        if width >= options.min_width_px {
+            self.causes.add(sighting);
         }
-        if let Some(own) = own
+        let weight = sighting.read.as_ref().map(|read| options.weight_of(read, width, sighting.legibility));
+        if let (Some(read), Some(weight)) = (&sighting.read, weight) {
+            let text = own.map(|o| o.key);
+            self.fusion.add(Weighed { read, text, weight, clipped: sighting.clipped, frame }, options.max_reads);
+        }
+        if let (Some(read), Some(own)) = (sighting.read, own)
             && !sighting.clipped
-            && self.text.is_none_or(|(_, confidence)| own.confidence > confidence)
+            && self.surest.is_none_or(|(_, surest)| own.confidence > surest.confidence)
         {
-            self.text = Some((own.key, own.confidence));
+            self.surest = Some((read, own));
         }
         // A whole read beats a clipped one, any read beats none.
         let quality = match (weight, sighting.clipped) {
@@ -128,38 +146,73 @@ impl Open {
     }
 
     /// How ill a sighting fits, 0 and up (below 0 when the text says so); none when it can't be this vehicle.
-    pub(super) fn cost(&self, sighting: &Sighting, own: Option<Own>, at: CaptureTime, options: &PassageOptions) -> Option<f32> {
-        let seconds = at.mono.since(self.last.mono).as_secs_f32();
-        let (centre, width) = (sighting.quad.centre(), sighting.quad.width().max(1.0));
-        let (vx, vy) = self.velocity.unwrap_or((0.0, 0.0));
-        let predicted = Point::new(self.centre.x + vx * seconds, self.centre.y + vy * seconds);
-        let distance = predicted.distance(centre) / f32::midpoint(width, self.width);
-        let resized = (width / self.width).ln().abs();
-
-        let (mut same_text, mut unlike) = (false, 0.0);
-        if let (Some(own), Some((key, confidence))) = (own, self.text) {
-            let sure = own.confidence.min(confidence);
-            same_text = own.key == key && sure >= 0.5;
-            if own.key != key && !sighting.clipped {
-                // A part of the mark is what is left of it behind another vehicle or at the edge: no second vehicle.
-                if is_part(own.key.glyphs(), key.glyphs()) {
-                    unlike = 0.1;
-                } else if sure >= options.confident_text {
-                    return None;
-                } else {
-                    unlike = edit_distance(own.key.glyphs(), key.glyphs()) * sure;
-                }
-            }
-        }
-        // Plate widths and logarithms of size that may pass unseen. Without a velocity a plate may move some 12 widths a second
-        // (130 km/h across the view of a roadside camera); with one, only its change counts.
-        let (reach, stretch) = match (same_text, self.velocity) {
-            (true, _) => (8.0 + 20.0 * seconds, 0.8 + 2.0 * seconds),
-            (false, None) => (1.0 + 12.0 * seconds, 0.35 + 1.5 * seconds),
-            (false, Some(_)) => (1.0 + 5.0 * seconds, 0.35 + 1.5 * seconds),
+    pub(super) fn cost(&self, sighting: &Sighting, at: CaptureTime, options: &PassageOptions) -> Option<f32> {
+        let like = match (&sighting.read, &self.surest) {
+            (Some(read), Some((surest, _))) => likeness(read, surest),
+            _ => Likeness::Unknown,
         };
-        (distance <= reach && resized <= stretch)
-            .then(|| distance / reach + 0.5 * resized / stretch + 1.5 * unlike - if same_text { 0.5 } else { 0.0 })
+        let expected = self.motion.expected(at.mono);
+        // What comes after a longer gap must say by its characters that it is the plate that was waited for.
+        let settle_s = Duration::from_millis(options.settle_ms).as_secs_f32();
+        if expected.seconds > settle_s && !matches!(like, Likeness::Same | Likeness::Part) {
+            return None;
+        }
+        let seconds = expected.seconds.min(settle_s);
+        let (text_cost, partial) = match like {
+            Likeness::Other => return None,
+            // What stood here a moment ago was misread now or then; after a while it may be the next one in the queue.
+            Likeness::Near if seconds > NO_TIME_TO_SWAP_S && self.sure_mark(options).is_some() => return None,
+            Likeness::Near => (0.4, false),
+            Likeness::Unknown => (0.2, true),
+            Likeness::Part => (0.1, true),
+            Likeness::Same => (-0.5, sighting.clipped),
+        };
+        // Plate widths and logarithms of size that may pass unseen. Without a rate a plate may move some 12 widths a second
+        // (130 km/h across the view of a roadside camera); with one, only its change counts.
+        let (reach, stretch) = match (like, expected.known_rate) {
+            (Likeness::Same, _) => (8.0 + 20.0 * seconds, 0.8 + 2.0 * seconds),
+            (_, false) => (1.0 + 12.0 * seconds, 0.35 + 1.5 * seconds),
+            (_, true) => (1.0 + 5.0 * seconds, 0.35 + 1.5 * seconds),
+        };
+        let (centre, width, height) = (sighting.quad.centre(), sighting.quad.width().max(1.0), sighting.quad.height().max(1.0));
+        let widths = f32::midpoint(width, expected.width);
+        let (mut off, mut resized) = (expected.centre.distance(centre), (width / expected.width).ln().abs());
+        if partial {
+            // One side of it is hidden or cut off: the other sides are where they should be.
+            let side = (expected.width - width) / 2.0;
+            for shift in [-side, side] {
+                off = off.min(Point::new(expected.centre.x + shift, expected.centre.y).distance(centre));
+            }
+            resized = resized.min((height / expected.height.max(1.0)).ln().abs());
+        }
+        let distance = off / widths;
+        (distance <= reach && resized <= stretch).then(|| distance / reach + 0.5 * resized / stretch + text_cost)
+    }
+
+    /// Whether it began where an earlier passage was about to be: the same plate, lost for a moment while it was hard to read.
+    pub(super) fn takes_up(&self, earlier: &Self) -> bool {
+        let expected = earlier.motion.expected(self.first.mono);
+        let widths = f32::midpoint(self.entered.width(), expected.width).max(1.0);
+        self.first.mono > earlier.last.mono
+            && self.frames > earlier.frames
+            && expected.centre.distance(self.entered.centre()) <= 1.5 * widths
+            && (self.entered.width().max(1.0) / expected.width).ln().abs() <= 0.5
+    }
+
+    /// Its mark, if a single read leaves no doubt.
+    pub(super) fn sure_mark(&self, options: &PassageOptions) -> Option<VrmKey> {
+        self.surest.filter(|(_, own)| own.confidence >= options.confident_text).map(|(_, own)| own.key)
+    }
+
+    /// Whether its plate, slow and whole, was lost in mid-picture: another vehicle hides it.
+    pub(super) fn is_hidden(&self) -> bool {
+        self.motion.is_slow() && !self.left_clipped
+    }
+
+    /// How long it may go unseen before it counts as gone: one that is hidden is waited for.
+    pub(super) fn patience(&self, options: &PassageOptions) -> Duration {
+        let hidden = self.frames >= options.min_frames && self.is_hidden();
+        Duration::from_millis(if hidden { options.settle_ms.max(options.settle_hidden_ms) } else { options.settle_ms })
     }
 
     /// What its reads say together.
@@ -185,27 +238,34 @@ impl Open {
             d.confidence >= least
         };
         let told = !self.alerts.is_empty();
-        let ever_believable =
-            fused.is_some_and(|f| believed(&f.decoded)) || self.text.is_some_and(|(_, c)| c >= options.min_confidence);
+        let ever_believable = fused.is_some_and(|f| believed(&f.decoded))
+            || self.surest.is_some_and(|(_, own)| own.confidence >= options.min_confidence);
         if !told && (self.frames < options.min_frames || (!ever_believable && self.max_score < options.plate_score)) {
             return Outcome::Dropped;
         }
-        let small = self.max_width < options.min_width_px;
-        // A mark that not one of several reads gave is pieced together: half-hidden plates end so. It must be all the surer.
-        let pieced = |f: &Fused| self.reads() >= 2 && f.agreeing == 0 && f.decoded.confidence < PIECED_CONFIDENCE;
-        let (reason, guess) = match fused {
+        // A mark that at most one of several reads gave is pieced together: half-hidden plates end so. It must be all the surer.
+        let pieced = |f: &Fused| self.reads() >= 2 && f.agreeing < 2 && f.decoded.confidence < PIECED_CONFIDENCE;
+        let guess = match fused {
             Some(f) if !f.only_clipped && believed(&f.decoded) && !pieced(&f) => {
                 return Outcome::Record { decoded: f.decoded, agreeing: f.agreeing };
             }
-            Some(f) if f.only_clipped => (UnreadReason::Clipped, Some(f.decoded)),
-            Some(f) if small => (UnreadReason::TooSmall, Some(f.decoded)),
-            Some(f) if self.reads() >= 2 && f.agreeing * 2 < self.reads() => (UnreadReason::NoAgreement, Some(f.decoded)),
-            Some(f) => (UnreadReason::LowConfidence, Some(f.decoded)),
-            None if !self.ever_whole => (UnreadReason::Clipped, None),
-            None if small => (UnreadReason::TooSmall, None),
-            None => (UnreadReason::LowConfidence, None),
+            fused => fused,
         };
-        Outcome::Unread { reason, guess }
+        let agreed = guess.is_some_and(|f| self.reads() < 2 || f.agreeing * 2 >= self.reads());
+        let reason = if !self.ever_whole || guess.is_some_and(|f| f.only_clipped) {
+            UnreadReason::Clipped
+        } else if self.max_width < options.min_width_px {
+            UnreadReason::TooSmall
+        } else if let Some(cause) = self.causes.main() {
+            cause
+        } else if hidden_in_part(self.fusion.texts(), self.reads()) {
+            UnreadReason::Occluded
+        } else if guess.is_some() && !agreed {
+            UnreadReason::NoAgreement
+        } else {
+            UnreadReason::LowConfidence
+        };
+        Outcome::Unread { reason, guess: guess.map(|f| f.decoded) }
     }
 
     /// When and where it was seen.
@@ -218,60 +278,15 @@ impl Open {
             best_frame: self.best.frame,
             best_quad: self.best.quad,
             frames: self.frames,
-            direction: self.growth.direction(),
+            direction: self.motion.direction(),
         }
     }
 }
 
-/// A straight line through the logarithm of the width over time, kept as sums.
-#[derive(Clone, Copy, Debug, Default)]
-struct Growth {
-    n: f64,
-    t: f64,
-    tt: f64,
-    w: f64,
-    tw: f64,
-    longest: f64,
-}
-
-impl Growth {
-    fn add(&mut self, t: f64, w: f64) {
-        self.n += 1.0;
-        self.t += t;
-        self.tt += t * t;
-        self.w += w;
-        self.tw += t * w;
-        self.longest = self.longest.max(t);
-    }
-
-    fn direction(&self) -> Direction {
-        let spread = self.n * self.tt - self.t * self.t;
-        if spread <= 1e-9 {
-            return Direction::Unknown;
-        }
-        match (self.n * self.tw - self.t * self.w) / spread * self.longest {
-            g if g >= TELLING_GROWTH => Direction::Approaching,
-            g if g <= -TELLING_GROWTH => Direction::Receding,
-            _ => Direction::Unknown,
-        }
-    }
-}
-
-/// Changes that make one text the other, as a share of the longer one.
-fn edit_distance<T: PartialEq>(a: &[T], b: &[T]) -> f32 {
-    let mut row = [0.0f32; 16];
-    for (j, cell) in (0u8..).zip(&mut row) {
-        *cell = f32::from(j);
-    }
-    for x in a {
-        let mut diagonal = row[0];
-        row[0] += 1.0;
-        for (j, y) in b.iter().enumerate().take(row.len() - 1) {
-            let swap = diagonal + if x == y { 0.0 } else { 1.0 };
-            diagonal = row[j + 1];
-            row[j + 1] = swap.min(row[j] + 1.0).min(diagonal + 1.0);
-        }
-    }
-    let longer = u8::try_from(a.len().max(b.len()).max(1)).unwrap_or(u8::MAX);
-    row[b.len().min(row.len() - 1)] / f32::from(longer)
+/// Whether most reads say parts of what others say whole.
+fn hidden_in_part(texts: &[(VrmKey, u32)], reads: u32) -> bool {
+    let parts = texts.iter().filter(|(part, _)| {
+        texts.iter().any(|(whole, _)| whole.glyphs().len() > part.glyphs().len() && is_part(part.glyphs(), whole.glyphs()))
+    });
+    2 * parts.map(|(_, n)| n).sum::<u32>() >= reads.max(1)
 }
