@@ -41,6 +41,17 @@ pub(super) enum Bins {
     EqualCount,
 }
 
+/// Beliefs between two confidences.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) struct Bin {
+    /// From and to.
+    pub(super) bounds: (f64, f64),
+    /// What was believed, on average; 0 without beliefs.
+    pub(super) mean_confidence: f64,
+    /// What came true.
+    pub(super) right: Rate,
+}
+
 /// All beliefs of a set.
 #[derive(Debug, Default)]
 pub(super) struct Calibration {
@@ -71,6 +82,17 @@ impl Calibration {
             let surplus = bin.iter().map(|b| b.confidence - f64::from(u8::from(b.is_right(standard))));
             surplus.sum::<f64>().abs()
         })
+    }
+
+    /// What was believed and what came true between these ends, lowest first; the last bin ends at 1 and holds it.
+    pub(super) fn between(&self, ends: &[f64]) -> Vec<Bin> {
+        let bounds = |i: usize| (if i == 0 { 0.0 } else { ends[i - 1] }, ends.get(i).copied().unwrap_or(1.0));
+        let of = |i: usize| self.beliefs.iter().filter(move |b| ends.iter().filter(|end| b.confidence >= **end).count() == i);
+        let bin = |i: usize| {
+            let these = Self { beliefs: of(i).copied().collect() };
+            Bin { bounds: bounds(i), mean_confidence: these.mean_confidence(), right: these.right(Standard::Exact) }
+        };
+        (0..=ends.len()).map(bin).collect()
     }
 
     /// The error that as many reads of these very confidences would show on average if each were a probability.
@@ -190,6 +212,14 @@ mod tests {
         assert!(close(Calibration::default().error(Standard::Exact, Bins::EqualCount), 0.0));
         assert!(close(Calibration::default().mean_confidence(), 0.0));
         assert!(close(Calibration::default().chance(Bins::EqualWidth), 0.0));
+    }
+
+    #[test]
+    fn bins_between_ends_hold_every_belief_once() {
+        let bins = calibration(&[(0.0, false), (0.5, true), (0.7, false), (0.9, true), (1.0, true)]).between(&[0.5, 0.9]);
+        assert_eq!(bins.iter().map(|b| b.right.of).collect::<Vec<_>>(), [1, 2, 2]);
+        assert!(close(bins[1].mean_confidence, 0.6) && close(bins[2].right.share(), 1.0));
+        assert!(close(bins[0].bounds.0, 0.0) && close(bins[1].bounds.1, 0.9) && close(bins[2].bounds.1, 1.0));
     }
 
     #[test]

@@ -10,6 +10,7 @@ mod faults;
 mod gather;
 mod judge;
 mod latency;
+mod report;
 mod strata;
 mod summary;
 mod tally;
@@ -23,10 +24,11 @@ use std::sync::Arc;
 use anyhow::Context;
 
 pub(super) use self::clip::ClipReader;
-use self::clip::Replay;
+use self::clip::{Replay, Run};
 use self::corners::Corners;
 use self::gather::Gathered;
 use self::judge::Vehicle;
+use self::report::{Place, Subject};
 use self::tally::{Judged, Tally};
 use self::truth::Truth;
 use super::models::ModelArgs;
@@ -75,6 +77,10 @@ pub(super) struct Args {
     /// Print one line for every vehicle that was missed or misread, and every duplicate, misattributed or stray record
     #[arg(long, requires = "truth")]
     list: bool,
+    /// Write report.html, one page with the figures, plots, and pictures of everything missed or misread, into this folder, outside any
+    /// checkout: it holds marks and photographs
+    #[arg(long, value_name = "DIR", requires = "truth")]
+    report: Option<PathBuf>,
     /// Write the messages into this file, outside any checkout (marks are personal data), as JSON lines; not to stdout
     #[arg(long, value_name = "FILE")]
     records: Option<PathBuf>,
@@ -120,6 +126,7 @@ impl Given {
 /// Runs the subcommand.
 pub(super) fn main(args: &Args) -> Result<Exit, Failure> {
     let given = args.truth.as_deref().map(|path| Given::read(path, args)).transpose()?;
+    let report = args.report.as_deref().map(|dir| Place::create(dir, &args.inputs())).transpose().map_err(Failure::usage)?;
     let mut messages = messages(args).map_err(Failure::usage)?;
     let mut replay = Replay::new(&args.models, args.start, hotlist(args)?)?;
     let clerk = clerk(replay.model_names());
@@ -147,9 +154,27 @@ pub(super) fn main(args: &Args) -> Result<Exit, Failure> {
     if args.list {
         faults::faults(judged).iter().try_for_each(|f| writeln!(stdout, "{}", f.line(judged)))?;
     }
-    summary::write(&mut stdout, &Tally::of(judged))?;
+    let tally = Tally::of(judged);
+    summary::write(&mut stdout, &tally)?;
     complain(cost(&run.times, run.positions_s.len()));
+    if let Some(place) = report {
+        let subject = subject(args, &run, replay.model_names());
+        let page = place.write(&args.clip, &subject, judged, given.corners.as_ref(), &tally).map_err(Failure::software)?;
+        complain(format_args!("{}: written; it holds personal data", page.display()));
+    }
     Ok(Exit::Ok)
+}
+
+fn subject(args: &Args, run: &Run, models: &[String; 2]) -> Subject {
+    let name = |path: &Path| path.file_name().unwrap_or(path.as_os_str()).to_string_lossy().into_owned();
+    Subject {
+        clip: name(&args.clip),
+        truth: args.truth.as_deref().map(name).unwrap_or_default(),
+        corners: args.corners.as_deref().map(name),
+        frames: run.positions_s.len(),
+        length_s: run.positions_s.last().copied().unwrap_or(0.0),
+        models: models.clone(),
+    }
 }
 
 fn hotlist(args: &Args) -> Result<Option<Arc<Hotlist>>, Failure> {

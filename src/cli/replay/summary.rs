@@ -73,12 +73,12 @@ fn of_vehicles(tally: &Tally) -> Vec<Figure> {
         Figure::share(
             "duplicates",
             tally.repeated,
-            &format!("of vehicles: more than one record; {} further records", tally.further_records),
+            &format!("of vehicles: more than one record; {}", counted(tally.further_records, "further record")),
         ),
         Figure::share(
             "missed",
             Rate { hits: tally.missed(), of: tally.captured.of },
-            &format!("of vehicles: no record; of {sole} an unread passage"),
+            &format!("of vehicles: no record; {sole} of them an unread passage"),
         ),
     ]);
     figures
@@ -153,34 +153,44 @@ pub(super) fn proofs(tally: &Tally) -> [String; 2] {
 
 fn proof(name: &str, rate: Rate, wanted: f64) -> String {
     let percent = wanted * 100.0;
-    let missed = rate.of - rate.hits;
+    let missed = counted(rate.of - rate.hits, "failure");
     let verdict = match rate.against(wanted) {
         Proof::Shown => "is shown".to_owned(),
         Proof::Refuted => "is not met, and that is no bad luck".to_owned(),
         Proof::Open => match rate.most_missed(wanted) {
             Some(most) => format!("is neither shown nor refuted: at most {most} failures of {} would show it", rate.of),
-            None => format!("can't be shown with {} vehicles, however well they are read", rate.of),
+            None => "can't be shown with so few, however well they are read".to_owned(),
         },
     };
-    format!("{name}: {percent:.0} % {verdict} ({missed} failures of {}; exact one-sided test, 95 %)", rate.of)
+    format!("{name}: {percent:.0} % {verdict} ({missed} of {}; exact one-sided test, 95 %)", rate.of)
+}
+
+/// A number with its noun.
+pub(super) fn counted(n: u64, noun: &str) -> String {
+    format!("{n} {noun}{}", if n == 1 { "" } else { "s" })
+}
+
+/// A share, or a dash where there was nothing to count.
+fn share(rate: Rate) -> String {
+    if rate.of == 0 { "-".to_owned() } else { rate.to_string() }
 }
 
 /// Writes the whole table.
 pub(super) fn write(out: &mut impl Write, tally: &Tally) -> std::io::Result<()> {
     for figure in figures(tally) {
         let value = match &figure.value {
-            Value::Share(rate) => rate.to_string(),
+            Value::Share(rate) => share(*rate),
             Value::Text(text) => text.clone(),
         };
-        writeln!(out, "{:<NAMES$} {value:<34}  {}", figure.name, figure.what)?;
+        writeln!(out, "{:<NAMES$} {value:<31}  {}", figure.name, figure.what)?;
     }
     for proof in proofs(tally) {
         writeln!(out, "{proof}")?;
     }
     for stratum in &tally.strata {
-        writeln!(out, "{:<NAMES$} {:<34}  read rate", stratum.title, "capture rate")?;
+        writeln!(out, "{:<NAMES$} {:<31}  read rate", stratum.title, "capture rate")?;
         for class in &stratum.classes {
-            writeln!(out, "  {:<w$} {:<34}  {}", class.name, class.captured.to_string(), class.right, w = NAMES - 2)?;
+            writeln!(out, "  {:<w$} {:<31}  {}", class.name, share(class.captured), share(class.right), w = NAMES - 2)?;
         }
     }
     Ok(())

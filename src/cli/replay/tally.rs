@@ -201,3 +201,6 @@ impl Tally {
 fn number(n: usize) -> u64 {
     u64::try_from(n).unwrap_or(u64::MAX)
 }
+
+#[cfg(test)]
+pub(super) mod tests;
