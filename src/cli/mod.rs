@@ -1,4 +1,4 @@
-//! The command line: one file a subcommand, and the one place where an error becomes an exit status.
+//! The command line: one file or folder a subcommand, and the one place where an error becomes an exit status.
 //!
 //! Results go to stdout, everything else to stderr. Nothing here knows how a plate is read.
 /// One line on stdout, for functions that end in a [`Failure`]. `println!` would panic where nobody reads any more.
@@ -95,7 +95,7 @@ enum Command {
     Demo(demo::Args),
     /// Read the plates in photographs, folders and clips
     Read(read::Args),
-    /// Run a clip through the whole pipeline, deterministically; records to stdout as JSON lines
+    /// Run a clip through the whole pipeline, deterministically; records to stdout as JSON lines, or rates by vehicle with --truth
     Replay(replay::Args),
     /// Measure capture and read rates against a labelled set
     Evaluate(evaluate::Args),

@@ -1,7 +1,7 @@
 //! The one integration binary: the program and its parts against real brokers, real clips and real models.
 //!
 //! `tidy` holds the rules of the house, `broker` the way from the outbox to a broker, `reading` the commands that read
-//! pictures and clips, `evaluate` the one that measures, `vision` the reader's batches, `faults` what bad input is answered
+//! pictures and clips, `evaluate` and `replay` how well they do, `vision` the reader's batches, `faults` what bad input is answered
 //! with, `daemon` the whole of `kerbside run` and the demo, `docs` whether the README tells the truth.
 
 #![allow(clippy::unwrap_used)]
@@ -12,6 +12,7 @@ mod docs;
 mod evaluate;
 mod faults;
 mod reading;
+mod replay;
 mod support;
 mod tidy;
 mod vision;

@@ -32,7 +32,7 @@ impl Gathered {
             Outcome::Record(record, _) => self.records.push(Told { record: *record, came }),
             Outcome::Unread(unread, _) => self.unread.push(*unread),
             Outcome::Alert(alert) if alert.phase == AlertPhase::Early => {
-                self.early_s.entry(alert.passage).or_insert(seconds(alert.at));
+                self.early_s.entry(alert.passage).or_insert_with(|| seconds(alert.at));
             }
             Outcome::Alert(_) => {}
         }

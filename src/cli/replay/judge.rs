@@ -45,7 +45,7 @@ impl Vehicle {
         let count = |n: usize| u64::try_from(n).unwrap_or(u64::MAX);
         let at = |frame: u64| {
             let known = usize::try_from(frame).ok().and_then(|i| positions_s.get(i));
-            known.or(positions_s.last()).copied().unwrap_or(0.0)
+            known.or_else(|| positions_s.last()).copied().unwrap_or(0.0)
         };
         let last = count(positions_s.len().saturating_sub(1));
         let frame_at = |s: f64| count(positions_s.partition_point(|p| *p < s)).min(last);
@@ -55,7 +55,7 @@ impl Vehicle {
         let either = by_frames.or(by_seconds).unwrap_or(Span { first_s: 0.0, last_s: 0.0 });
         let other = by_seconds.unwrap_or(either);
         let span = Span { first_s: either.first_s.min(other.first_s), last_s: either.last_s.max(other.last_s) };
-        let frames = row.frames.unwrap_or((frame_at(either.first_s), frame_at(either.last_s)));
+        let frames = row.frames.unwrap_or_else(|| (frame_at(either.first_s), frame_at(either.last_s)));
         Self { span, readable_s: either.first_s, frames: (frames.0.min(last), frames.1.min(last)), row }
     }
 }

@@ -118,6 +118,8 @@ fn times_fewer(best: u64, fused: u64) -> String {
     match (best, fused) {
         (0, 0) => "none either way".to_owned(),
         (_, 0) => "none left".to_owned(),
+        (best, fused) if best == fused => "as many".to_owned(),
+        (best, fused) if best < fused => format!("{:.1} times as many", ratio(fused, best.max(1))),
         (best, fused) => format!("{:.1} times fewer", ratio(best, fused)),
     }
 }
@@ -146,12 +148,12 @@ fn of_confidence(tally: &Tally) -> Vec<Figure> {
     ]
 }
 
-/// What the exact tests say of the two rates that the standard names, one sentence each.
+/// What the exact tests say of capture rate and read rate, which the standard names: one sentence each.
 pub(super) fn proofs(tally: &Tally) -> [String; 2] {
-    [proof("capture rate", tally.captured, CAPTURE_WANTED), proof("read rate", tally.right, READ_WANTED)]
+    [proof(tally.captured, CAPTURE_WANTED), proof(tally.right, READ_WANTED)]
 }
 
-fn proof(name: &str, rate: Rate, wanted: f64) -> String {
+fn proof(rate: Rate, wanted: f64) -> String {
     let percent = wanted * 100.0;
     let missed = counted(rate.of - rate.hits, "failure");
     let verdict = match rate.against(wanted) {
@@ -162,7 +164,7 @@ fn proof(name: &str, rate: Rate, wanted: f64) -> String {
             None => "can't be shown with so few, however well they are read".to_owned(),
         },
     };
-    format!("{name}: {percent:.0} % {verdict} ({missed} of {}; exact one-sided test, 95 %)", rate.of)
+    format!("{percent:.0} % {verdict} ({missed} of {}; exact one-sided test, 95 %)", rate.of)
 }
 
 /// A number with its noun.
@@ -184,8 +186,8 @@ pub(super) fn write(out: &mut impl Write, tally: &Tally) -> std::io::Result<()> 
         };
         writeln!(out, "{:<NAMES$} {value:<31}  {}", figure.name, figure.what)?;
     }
-    for proof in proofs(tally) {
-        writeln!(out, "{proof}")?;
+    for (name, proof) in ["capture rate", "read rate"].into_iter().zip(proofs(tally)) {
+        writeln!(out, "{name}: {proof}")?;
     }
     for stratum in &tally.strata {
         writeln!(out, "{:<NAMES$} {:<31}  read rate", stratum.title, "capture rate")?;

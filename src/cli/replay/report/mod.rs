@@ -8,11 +8,14 @@ mod page;
 mod pictures;
 mod plots;
 mod svg;
+#[cfg(test)]
+mod tests;
 
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
-use anyhow::Context;
+use anyhow::{Context, bail};
+use tempfile::NamedTempFile;
 
 use self::gallery::Case;
 pub(super) use self::page::Subject;
@@ -28,22 +31,30 @@ const PAGE: &str = "report.html";
 const MOST_CASES: usize = 200;
 
 /// Where the page will be, once it is found fit for personal data.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub(super) struct Place {
-    dir: PathBuf,
+    path: PathBuf,
+    /// The page under way: made at once, so that a folder that can't be written is found before the clip is replayed.
+    file: NamedTempFile,
 }
 
 impl Place {
     /// Makes the folder, and refuses what must not be written to.
     pub(super) fn create(dir: &Path, inputs: &[&Path]) -> anyhow::Result<Self> {
         let dir = personal::create_folder(dir, "--report", "a report holds photographs and marks")?;
-        personal::file_place(&dir.join(PAGE), "--report", inputs)?;
-        Ok(Self { dir })
+        let path = dir.join(PAGE);
+        personal::file_place(&path, "--report", inputs)?;
+        if path.is_dir() {
+            bail!("{}: is a folder; choose another one for --report", path.display());
+        }
+        let file = NamedTempFile::new_in(&dir);
+        let file = file.with_context(|| format!("{}: can't be written; choose another folder for --report", dir.display()))?;
+        Ok(Self { path, file })
     }
 
     /// Writes the page: whole or not at all. Gives its path.
     pub(super) fn write(
-        &self,
+        mut self,
         clip: &Path,
         subject: &Subject,
         judged: Judged<'_>,
@@ -56,14 +67,10 @@ impl Place {
         let pictures = pictures::cut(clip, &views)?;
         let cases = shown.iter().zip(views).zip(pictures).map(|((fault, view), pictures)| Case { fault: *fault, view, pictures });
         let html = page::html(subject, judged, tally, &faults, &cases.collect::<Vec<_>>());
-        let path = self.dir.join(PAGE);
-        let write = || -> anyhow::Result<()> {
-            let mut file = tempfile::NamedTempFile::new_in(&self.dir)?;
-            file.write_all(html.as_bytes())?;
-            file.persist(&path)?;
-            Ok(())
-        };
-        write().with_context(|| format!("{}: can't be written; choose another folder for --report", path.display()))?;
-        Ok(path)
+        let written = self.file.write_all(html.as_bytes()).and_then(|()| Ok(self.file.persist(&self.path)?));
+        written.with_context(|| {
+            format!("{}: can't be written; make room there, or choose another folder for --report", self.path.display())
+        })?;
+        Ok(self.path)
     }
 }

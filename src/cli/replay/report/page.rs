@@ -53,7 +53,7 @@ pub(super) fn html(subject: &Subject, judged: Judged<'_>, tally: &Tally, faults:
         };
         vec![f.name, value, f.what]
     });
-    page += &plots::table(&["figure", "value", "meaning"], rows);
+    page += &plots::table("figures", &["figure", "value", "meaning"], rows);
     page += "<p class=\"faint\">Shares with their 95 % interval (Wilson) and count.</p></section>\n<section><h2>Plots</h2><div class=\"plots\">\n";
     page += &plots::all(tally);
     page += "</div></section>\n<section><h2>Missed, misread and the rest</h2>";
@@ -102,7 +102,7 @@ fn tile(name: &str, rate: Rate, wanted: Option<f64>, note: &str) -> String {
         let (class, word) = match rate.against(wanted) {
             Proof::Shown => ("good", "shown"),
             Proof::Refuted => ("bad", "not met"),
-            Proof::Open => ("open", "open"),
+            Proof::Open => ("open", "undecided"),
         };
         format!(" <span class=\"badge {class}\">{:.0} % {word}</span>", wanted * 100.0)
     });

@@ -108,14 +108,14 @@ fn figure(title: &str, svg: &str, header: &[&str], rows: impl Iterator<Item = Ve
         "<figure class=\"plot\"><figcaption>{}</figcaption><div class=\"scroll\">{svg}</div><details><summary>Table</summary>",
         escaped(title)
     );
-    html += &table(header, rows);
+    html += &table("numbers", header, rows);
     html += "</details></figure>\n";
     html
 }
 
-/// A table; the first column names the row.
-pub(super) fn table(header: &[&str], rows: impl Iterator<Item = Vec<String>>) -> String {
-    let mut html = String::from("<div class=\"scroll\"><table><thead><tr>");
+/// A table; the first column names the row, `class` is one of the style sheet.
+pub(super) fn table(class: &str, header: &[&str], rows: impl Iterator<Item = Vec<String>>) -> String {
+    let mut html = format!("<div class=\"scroll\"><table class=\"{class}\"><thead><tr>");
     for cell in header {
         // Invariant: a String takes whatever is written.
         write!(html, "<th scope=\"col\">{}</th>", escaped(cell)).expect("a String takes all");

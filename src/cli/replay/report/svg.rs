@@ -137,8 +137,9 @@ impl Drawing {
 /// Groups of bars from 0 to 100 %, with whiskers.
 pub(super) fn bars(about: Title<'_>, series: &[Series], groups: &[Group]) -> String {
     let count = number(series.len());
-    let step = (count * (BAR + 4.0) + 28.0).max(86.0);
-    let mut drawing = Drawing::new(LEFT + RIGHT + number(groups.len()) * step);
+    let least_step = (count * (BAR + 4.0) + 28.0).max(86.0);
+    let mut drawing = Drawing::new(LEFT + RIGHT + number(groups.len()) * least_step);
+    let step = (drawing.width - LEFT - RIGHT) / number(groups.len().max(1));
     drawing.scale(&[0.0, 0.25, 0.5, 0.75, 1.0].map(|s| (s, format!("{:.0} %", s * 100.0))));
     legend(&mut drawing, series, groups);
     for (i, group) in groups.iter().enumerate() {
@@ -256,7 +257,7 @@ fn number(n: usize) -> f64 {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
 
     const ABOUT: Title<'_> = Title { id: "p1", title: "A <b> & \"c\"", description: "d's" };

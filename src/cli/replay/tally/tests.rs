@@ -44,7 +44,7 @@ fn sightings(seen: &Seen) -> Sightings {
 }
 
 /// A record that comes 0.6 s after its last sighting. `alone` is what its best frame says.
-fn told(seen: &Seen, confidence: f32, alone: Option<&str>) -> Told {
+pub(crate) fn told(seen: &Seen, confidence: f32, alone: Option<&str>) -> Told {
     let mark = seen.mark.expect("a mark").to_string();
     let record = CaptureRecord {
         passage: PassageId::new(0, [seen.best_frame.to_le_bytes()[0]; 10]),
