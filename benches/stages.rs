@@ -24,6 +24,7 @@ use kerbside::outbox::{Draft, Lane, Limits, Outbox, Qos};
 use kerbside::vision::detector::{Detector, DetectorOptions};
 use kerbside::vision::legibility;
 use kerbside::vision::manifest::{InputSize, ModelStore, Precision};
+use kerbside::vision::motion::{MotionGate, MotionOptions};
 use kerbside::vision::onnx::Runtime;
 use kerbside::vision::patch::{PatchCutter, PlatePatch};
 use kerbside::vision::reader::{PLATES_A_RUN, Reader};
@@ -101,6 +102,30 @@ fn vision(c: &mut Criterion) {
             let mut decoder = Decoder::new(Grammar::new(start()), DecodeOptions::default());
             c.bench_function("decoder", |b| b.iter(|| decoder.decode(black_box(&read)).unwrap()));
         }
+    }
+}
+
+fn motion(c: &mut Criterion) {
+    // Two frames of a still picture with some grain: each is compared in full, none is looked at.
+    let camera = CameraId::new("bench").unwrap();
+    for (width, height) in [(1280, 720), (1920, 1080)] {
+        let pool = FramePool::new(2);
+        let pair: Vec<Frame> = (0..2u64)
+            .map(|seq| {
+                let mut lease = pool.lease(width, height).unwrap();
+                for (i, v) in lease.bgr_mut().iter_mut().enumerate() {
+                    *v = if i.wrapping_mul(2_654_435_761) >> (seq + 9) & 1 == 0 { 90 } else { 97 };
+                }
+                Frame::new(lease, camera.clone(), FrameSeq(seq), SimClock::at(start(), Duration::from_secs(seq)))
+            })
+            .collect();
+        let mut gate = MotionGate::new(MotionOptions { scan_every: Duration::MAX, ..MotionOptions::default() });
+        assert!(!gate.is_still(&pair[0], pair[0].bounds()));
+        gate.looked(pair[0].at().mono);
+        assert!(gate.is_still(&pair[1], pair[1].bounds()));
+        c.bench_function(&format!("motion/{width}x{height}"), |b| {
+            b.iter(|| gate.is_still(black_box(&pair[1]), pair[1].bounds()));
+        });
     }
 }
 
@@ -208,6 +233,6 @@ fn outbox(c: &mut Criterion) {
 criterion_group! {
     name = stages;
     config = Criterion::default().sample_size(30).measurement_time(Duration::from_secs(3)).warm_up_time(Duration::from_secs(1));
-    targets = vision, tracker, hotlist, outbox
+    targets = vision, motion, tracker, hotlist, outbox
 }
 criterion_main!(stages);

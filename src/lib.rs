@@ -32,7 +32,7 @@
 //! | 1 | [`frame`] | pixels on loan from a pool |
 //! | 1 | [`anpr`] | the pure core: marks, formats, reads, decoding, passages, hotlist, alerts; `core::Core::apply(event) -> effects` |
 //! | 1 | [`outbox`] | the durable queue of opaque bytes, in lanes, numbered without gaps |
-//! | 2 | [`vision`] | pixels to reads; owns the models, one detector file for all its input sizes; looks at a region whole or in `tiles`, reads the plates of a frame together and measures how legible they are; `onnx` alone names the runtime |
+//! | 2 | [`vision`] | pixels to reads; owns the models, one detector file for all its input sizes; looks at a region whole or in `tiles`, reads the plates of a frame together and measures how legible they are; passes over frames in which nothing moved; `onnx` alone names the runtime |
 //! | 2 | [`camera`] | sources, and the thread that keeps one going; `camera/opencv.rs` alone names videoio |
 //! | 2 | [`publish`] | messages, topics, MQTT (`publish/mqtt` alone names the client), hotlists from files |
 //! | 3 | [`config`] | the file as typed, and the settings that run |
@@ -55,18 +55,19 @@
 //!   (`syntax`) are all published; characters of another shape that only grammar decided are marked `repaired`.
 //! - No mark stands in a log line above `debug`, in a topic, or in a retained message.
 //! - In steady state stages work in buffers of their own; what is allocated per frame are the handles of the ONNX and OpenCV
-//!   wrappers (`tests/alloc` holds decoding to none at all; the rest is not counted yet).
+//!   wrappers (`tests/alloc` holds decoding and the motion gate to none at all; the rest is not counted yet).
 //! - `unsafe` is denied everywhere but in one function of `clock` (asking the kernel's clock discipline) and in `main`, which sets
 //!   the environment that keeps ONNX Runtime's telemetry off before anything is loaded: the box phones nobody but its broker.
 //!
 //! ## Words
 //!
 //! One word a concept. *Frame*, *candidate* (a place where a plate may be), *look* (one run of the detector over the region, or
-//! over one of the *tiles* that it is cut into), *plate patch* (the rectified crop) and its *legibility* (sharpness and flare),
-//! *read* (glyph probabilities at every position, never only a text), *mark* or VRM, *key* (a mark with look-alikes folded),
-//! *passage* (one vehicle going past one camera, open), *capture record* (a passage, closed and read), *unread passage*
-//! (closed, not read, with its reason), *evidence* (patch and overview of the very frame that was read best), *hotlist* and its
-//! *entry*, *hit*, *alert* (early, confirmed, retracted), *outbox*, *envelope*, *epoch* (one connection to the broker).
+//! over one of the *tiles* that it is cut into), *still* (of a frame: nothing moved in it since the last look, it is passed
+//! over), *plate patch* (the rectified crop) and its *legibility* (sharpness and flare), *read* (glyph probabilities at every
+//! position, never only a text), *mark* or VRM, *key* (a mark with look-alikes folded), *passage* (one vehicle going past one
+//! camera, open), *capture record* (a passage, closed and read), *unread passage* (closed, not read, with its reason),
+//! *evidence* (patch and overview of the very frame that was read best), *hotlist* and its *entry*, *hit*, *alert* (early,
+//! confirmed, retracted), *outbox*, *envelope*, *epoch* (one connection to the broker).
 //!
 //! ## Boundaries and failure
 //!
@@ -74,8 +75,8 @@
 //! fail 25 frames in a row, a thread that ended), or fix the installation (exit 78: configuration, models, outbox folder, before
 //! any thread runs). A release build aborts on panic and the service manager starts it again: crash and power cut share one path.
 //!
-//! Not here yet, each behind a boundary that stands: live cameras (`camera::Source`), a motion gate (`vision`), signed and
-//! synced hotlists (`publish::sync`), TLS, back-office acknowledgement and commands (`publish::mqtt`), calibration.
+//! Not here yet, each behind a boundary that stands: live cameras (`camera::Source`), signed and synced hotlists
+//! (`publish::sync`), TLS, back-office acknowledgement and commands (`publish::mqtt`), calibration.
 
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 

@@ -61,6 +61,9 @@ pub(super) struct RawVision {
     pub(super) tiles: String,
     pub(super) tiles_and_whole: bool,
     pub(super) second_look_below: f64,
+    pub(super) motion_gate: bool,
+    pub(super) motion_levels: f64,
+    pub(super) scan_every_ms: i64,
 }
 
 #[derive(Clone, Debug, PartialEq, Deserialize)]
@@ -182,7 +185,16 @@ impl Default for RawModels {
 }
 impl Default for RawVision {
     fn default() -> Self {
-        Self { min_score: 0.3, max_candidates: 12, tiles: "1x1".into(), tiles_and_whole: true, second_look_below: 0.97 }
+        Self {
+            min_score: 0.3,
+            max_candidates: 12,
+            tiles: "1x1".into(),
+            tiles_and_whole: true,
+            second_look_below: 0.97,
+            motion_gate: true,
+            motion_levels: 3.0,
+            scan_every_ms: 250,
+        }
     }
 }
 impl Default for RawPassage {

@@ -18,6 +18,7 @@ use crate::publish::topic::Topics;
 use crate::vision::VisionOptions;
 use crate::vision::evidence::EvidenceOptions;
 use crate::vision::manifest::Precision;
+use crate::vision::motion::MotionOptions;
 
 /// Everything that the daemon needs to start.
 #[derive(Clone, Debug)]
@@ -122,10 +123,14 @@ impl Checker<'_> {
         T::default()
     }
 
-    #[allow(clippy::cast_possible_truncation)] // shares: six digits are plenty
     fn share(&mut self, key: &str, value: f64) -> f32 {
-        if !(0.0..=1.0).contains(&value) {
-            self.fault(key, format!("{value} is not between 0 and 1"));
+        self.number(key, value, 0.0, 1.0)
+    }
+
+    #[allow(clippy::cast_possible_truncation)] // six digits are plenty
+    fn number(&mut self, key: &str, value: f64, least: f64, most: f64) -> f32 {
+        if !(least..=most).contains(&value) {
+            self.fault(key, format!("{value} is not between {least} and {most}"));
         }
         value as f32
     }
@@ -191,9 +196,23 @@ pub(super) fn resolve(raw: &RawConfig, base: &Path) -> Result<Settings, Vec<Faul
     vision.detector.tiles = c.parsed("vision.tiles", &raw.vision.tiles).unwrap_or(vision.detector.tiles);
     vision.detector.whole_too = raw.vision.tiles_and_whole;
     vision.detector.max_candidates = c.integer("vision.max_candidates", raw.vision.max_candidates, 1, 64);
+    vision.motion = MotionOptions {
+        gate: raw.vision.motion_gate,
+        levels: c.number("vision.motion_levels", raw.vision.motion_levels, 0.5, 64.0),
+        scan_every: Duration::from_millis(c.integer("vision.scan_every_ms", raw.vision.scan_every_ms, 1, 60_000)),
+    };
 
     let mut core = CoreOptions::default();
     core.passage.settle_ms = c.integer("passage.settle_ms", raw.passage.settle_ms, 50, 60_000);
+    if vision.motion.gate && vision.motion.scan_every >= Duration::from_millis(core.passage.settle_ms) {
+        c.fault(
+            "vision.scan_every_ms",
+            format!(
+                "{} is not less than passage.settle_ms, {}: a vehicle that stands would make passage after passage",
+                raw.vision.scan_every_ms, raw.passage.settle_ms
+            ),
+        );
+    }
     core.passage.min_confidence = c.share("passage.min_confidence", raw.passage.min_confidence);
     core.alert.min_confidence = c.share("alert.min_confidence", raw.alert.min_confidence);
     core.alert.min_confidence_at_close = c.share("alert.min_confidence_at_close", raw.alert.min_confidence_at_close);

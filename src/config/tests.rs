@@ -69,6 +69,20 @@ fn all_faults_are_told_at_once_with_their_keys() {
 }
 
 #[test]
+fn scans_are_more_frequent_than_passages_settle() {
+    for (extra, word) in [
+        ("[vision]\nscan_every_ms = 600", "600 is not less than passage.settle_ms, 600"),
+        ("[passage]\nsettle_ms = 200", "250 is not less than passage.settle_ms, 200"),
+        ("[vision]\nmotion_levels = 0.0", "vision.motion_levels: 0 is not between 0.5 and 64"),
+    ] {
+        let error = load_text(extra).expect_err(extra).to_string();
+        assert!(error.contains("vision.") && error.contains(word), "{extra:?} -> {error}");
+    }
+    let ungated = load_text("[vision]\nmotion_gate = false\n[passage]\nsettle_ms = 200").expect("no gate, no scans");
+    assert!(!ungated.vision.motion.gate);
+}
+
+#[test]
 fn unknown_keys_and_wrong_types_name_file_key_and_line() {
     for (extra, key, expected) in [
         ("[mqtt]\nprot = 1883", "mqtt.prot", "unknown field `prot`"),

@@ -144,6 +144,7 @@ pub fn message(context: &HealthContext<'_>, gauges: &Gauges, now: CaptureTime) -
         let core = *reader.core.lock().unwrap_or_else(PoisonError::into_inner);
         for (name, value) in [
             ("frames_processed", get(&reader.frames)),
+            ("frames_still", get(&reader.still)),
             ("frames_failed", get(&reader.failures)),
             ("evidence_dropped", get(&reader.evidence_dropped)),
             ("sightings", core.sightings),
@@ -166,7 +167,8 @@ pub fn message(context: &HealthContext<'_>, gauges: &Gauges, now: CaptureTime) -
     count("commit_stalls", get(&gauges.recorder.stalls));
     let frames = gauges.frames();
     for (stage, total_us) in [
-        ("detect", gauges.readers.iter().map(|r| get(&r.detect_us)).sum::<u64>()),
+        ("motion", gauges.readers.iter().map(|r| get(&r.motion_us)).sum::<u64>()),
+        ("detect", gauges.readers.iter().map(|r| get(&r.detect_us)).sum()),
         ("read", gauges.readers.iter().map(|r| get(&r.read_us)).sum()),
     ] {
         #[allow(clippy::cast_precision_loss)] // microseconds in years stay below 2^52

@@ -37,6 +37,15 @@ pub enum Outcome {
     Unread(Box<UnreadPassage>, Option<Box<Evidence>>),
 }
 
+/// What became of a frame.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Handled {
+    /// It was passed over, as nothing in it had moved.
+    pub still: bool,
+    /// What it cost.
+    pub times: StageTimes,
+}
+
 /// Vision and core of one reader.
 #[derive(Debug)]
 pub struct Pipeline {
@@ -60,13 +69,18 @@ impl Pipeline {
         Self { vision, core, regions, held: HashMap::new(), sightings: Vec::new(), effects: Vec::new(), pools }
     }
 
-    /// Looks at a frame and applies what was seen; outcomes are added to `out`.
+    /// Looks at a frame, unless it shows what the last one showed, and applies what was seen; outcomes are added to `out`.
     ///
     /// # Errors
     /// When the detector failed on this frame: it is dropped, the next one may do.
-    pub fn frame(&mut self, frame: &Frame, out: &mut Vec<Outcome>) -> Result<StageTimes, VisionError> {
+    pub fn frame(&mut self, frame: &Frame, out: &mut Vec<Outcome>) -> Result<Handled, VisionError> {
         let region = self.regions.get(frame.camera()).map_or_else(|| frame.bounds(), |r| r.in_frame(frame.bounds()));
-        let (seen, times) = self.vision.look(frame, region)?;
+        let (seen, times) = self.vision.watch(frame, region)?;
+        let Some(seen) = seen else {
+            self.core.apply(Event::Still { camera: frame.camera(), at: frame.at() }, &mut self.effects);
+            self.settle(None, out);
+            return Ok(Handled { still: true, times });
+        };
         self.sightings.clear();
         self.sightings.extend(seen.iter().map(|s| Sighting {
             quad: s.candidate.corners,
@@ -80,7 +94,7 @@ impl Pipeline {
             &mut self.effects,
         );
         self.settle(Some(frame), out);
-        Ok(times)
+        Ok(Handled { still: false, times })
     }
 
     /// Time goes on without a frame: passages may close.

@@ -10,13 +10,12 @@ use std::sync::mpsc::{SyncSender, TrySendError};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use super::pipeline::{Outcome, Pipeline};
+use super::pipeline::{Handled, Outcome, Pipeline};
 use crate::anpr::core::CoreStats;
 use crate::anpr::hotlist::Hotlist;
 use crate::camera::slot::{Slots, Taken};
 use crate::clock::{CaptureTime, Clock, MonoTime};
 use crate::ident::CameraId;
-use crate::vision::StageTimes;
 
 /// Outcomes without pictures that may wait in the reader: at three thousand vehicles an hour, twenty minutes' worth.
 const BACKLOG: usize = 1024;
@@ -84,10 +83,14 @@ impl HotlistBoard {
 /// Counters that a reader keeps for health.
 #[derive(Debug, Default)]
 pub struct ReaderStats {
-    /// Frames processed.
+    /// Frames processed, still ones among them.
     pub frames: AtomicU64,
+    /// Frames passed over because nothing had moved.
+    pub still: AtomicU64,
     /// Frames on which vision failed.
     pub failures: AtomicU64,
+    /// CPU time seeing whether anything moved, microseconds.
+    pub motion_us: AtomicU64,
     /// CPU time finding plates, microseconds.
     pub detect_us: AtomicU64,
     /// CPU time reading them, microseconds.
@@ -149,9 +152,10 @@ impl ReaderThread {
                     last = slot;
                     last_at = frame.at();
                     match self.pipeline.frame(&frame, &mut out) {
-                        Ok(times) => {
-                            failures = 0;
-                            self.count(times);
+                        Ok(handled) => {
+                            // A still frame says nothing of whether the models work.
+                            failures = if handled.still { failures } else { 0 };
+                            self.count(handled);
                         }
                         Err(e) => {
                             failures += 1;
@@ -205,9 +209,11 @@ impl ReaderThread {
         self.pipeline.end(&self.cameras[slot], at, out);
     }
 
-    fn count(&self, times: StageTimes) {
+    fn count(&self, Handled { still, times }: Handled) {
         let us = |d: Duration| u64::try_from(d.as_micros()).unwrap_or(u64::MAX);
         self.stats.frames.fetch_add(1, Ordering::Relaxed);
+        self.stats.still.fetch_add(u64::from(still), Ordering::Relaxed);
+        self.stats.motion_us.fetch_add(us(times.motion), Ordering::Relaxed);
         self.stats.detect_us.fetch_add(us(times.detect), Ordering::Relaxed);
         self.stats.read_us.fetch_add(us(times.read), Ordering::Relaxed);
     }

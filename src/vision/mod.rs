@@ -1,7 +1,7 @@
 //! Pixels to reads. Owns the models; one owner, `&mut self`, on the reader thread.
 //!
-//! [`Vision::look`] takes a frame and gives what it saw: candidates, each with its read. It has never heard of a
-//! hotlist, a passage or a message. `onnx` is the only file that names the runtime; OpenCV's image maths stays in this room.
+//! [`Vision::look`] takes a frame and gives what it saw: candidates, each with its read; [`Vision::watch`] does so where
+//! something moved since the camera's last look. It has never heard of a hotlist, a passage or a message. `onnx` is the only file that names the runtime; OpenCV's image maths stays in this room.
 
 mod batch;
 mod collapse;
@@ -9,12 +9,14 @@ pub mod detector;
 pub mod evidence;
 pub mod legibility;
 pub mod manifest;
+pub mod motion;
 pub mod onnx;
 mod overlap;
 pub mod patch;
 pub mod reader;
 pub mod tiles;
 
+use std::collections::HashMap;
 use std::fmt;
 use std::path::Path;
 use std::time::Duration;
@@ -22,6 +24,7 @@ use std::time::Duration;
 use self::batch::Batch;
 use self::detector::{Candidate, Detector, DetectorOptions};
 use self::manifest::{InputSize, ManifestError, ModelStore, Precision};
+use self::motion::{MotionGate, MotionOptions};
 use self::onnx::Runtime;
 use self::reader::{PLATES_A_RUN, Reader};
 use crate::anpr::core::Legibility;
@@ -29,6 +32,7 @@ use crate::anpr::read::PlateRead;
 use crate::clock::thread_cpu_time;
 use crate::frame::Frame;
 use crate::geometry::{FramePx, Quad, Rect};
+use crate::ident::CameraId;
 
 /// Which step of looking failed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -72,11 +76,19 @@ pub struct VisionOptions {
     /// Further looks (the upright box, then wider around the corners) are taken until every character is at least this likely;
     /// 1 takes both always, 0 never.
     pub second_look_below: f32,
+    /// When frames are passed over because nothing moved.
+    pub motion: MotionOptions,
 }
 
 impl Default for VisionOptions {
     fn default() -> Self {
-        Self { precision: Precision::Int8, detector_input: None, detector: DetectorOptions::default(), second_look_below: 0.97 }
+        Self {
+            precision: Precision::Int8,
+            detector_input: None,
+            detector: DetectorOptions::default(),
+            second_look_below: 0.97,
+            motion: MotionOptions::default(),
+        }
     }
 }
 
@@ -96,6 +108,8 @@ pub struct SeenPlate {
 /// CPU time of the calling thread spent in each step.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct StageTimes {
+    /// Seeing whether anything moved.
+    pub motion: Duration,
     /// Finding plates.
     pub detect: Duration,
     /// Cutting and reading them.
@@ -109,6 +123,8 @@ pub struct Vision {
     reader: Reader,
     batch: Batch,
     second_look_below: f32,
+    motion: MotionOptions,
+    gates: HashMap<CameraId, MotionGate>,
     seen: Vec<SeenPlate>,
     names: [String; 2],
 }
@@ -134,6 +150,8 @@ impl Vision {
             reader,
             batch: Batch::new(options.detector.max_candidates),
             second_look_below: options.second_look_below,
+            motion: options.motion,
+            gates: HashMap::new(),
             seen: Vec::with_capacity(options.detector.max_candidates),
             names: [detector_name, reader_entry.label()],
         })
@@ -142,6 +160,31 @@ impl Vision {
     /// Names of detector (with its input size) and reader, with precision, as they stand in messages.
     pub fn model_names(&self) -> &[String; 2] {
         &self.names
+    }
+
+    /// Looks at `region` of a frame if anything moved in it since the camera's last look, or it is time to; gives none where
+    /// the frame is still. See [`motion`].
+    ///
+    /// # Errors
+    /// As [`Self::look`]; the next frame is then compared with the one that was looked at before.
+    pub fn watch(&mut self, frame: &Frame, region: Rect<FramePx>) -> Result<(Option<&[SeenPlate]>, StageTimes), VisionError> {
+        if !self.motion.gate {
+            return self.look(frame, region).map(|(seen, times)| (Some(seen), times));
+        }
+        let start = thread_cpu_time();
+        if !self.gates.contains_key(frame.camera()) {
+            self.gates.insert(frame.camera().clone(), MotionGate::new(self.motion));
+        }
+        let still = self.gates.get_mut(frame.camera()).is_some_and(|gate| gate.is_still(frame, region));
+        let motion = thread_cpu_time().saturating_sub(start);
+        if still {
+            return Ok((None, StageTimes { motion, ..StageTimes::default() }));
+        }
+        let (_, times) = self.look(frame, region)?;
+        if let Some(gate) = self.gates.get_mut(frame.camera()) {
+            gate.looked(frame.at().mono);
+        }
+        Ok((Some(&self.seen), StageTimes { motion, ..times }))
     }
 
     /// Finds and reads the plates in `region` of a frame. A candidate that can't be cut out keeps its place with no read.
@@ -160,7 +203,11 @@ impl Vision {
             clipped: touches_edge(candidate.bounds, frame.bounds()),
         }));
         self.read_seen(frame)?;
-        let times = StageTimes { detect: detected.saturating_sub(start), read: thread_cpu_time().saturating_sub(detected) };
+        let times = StageTimes {
+            motion: Duration::ZERO,
+            detect: detected.saturating_sub(start),
+            read: thread_cpu_time().saturating_sub(detected),
+        };
         Ok((&self.seen, times))
     }
 

@@ -1,15 +1,19 @@
-//! Decoding allocates nothing. A binary of its own, because the allocator that counts is the whole program's.
+//! Decoding allocates nothing, nor does the motion gate. A binary of its own, because the allocator that counts is the whole program's.
 //!
-//! Only the thread that decodes is counted, so other tests and the harness may do as they like.
+//! Only the thread that does the work is counted, so other tests and the harness may do as they like.
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
+use std::time::Duration;
 
 use kerbside::anpr::decode::{DecodeOptions, Decoded, Decoder};
 use kerbside::anpr::read::{PlateRead, Slot};
 use kerbside::anpr::syntax::Grammar;
 use kerbside::anpr::vrm::{GLYPHS, Glyph};
-use kerbside::clock::UtcTime;
+use kerbside::clock::{SimClock, UtcTime};
+use kerbside::frame::{Frame, FramePool};
+use kerbside::ident::{CameraId, FrameSeq};
+use kerbside::vision::motion::{MotionGate, MotionOptions};
 
 /// The system's allocator, which counts what each thread asks of it.
 #[derive(Debug)]
@@ -110,4 +114,31 @@ fn decoding_allocates_nothing() {
     assert!(decoded.iter().flatten().filter(|d| d.alternatives[3].is_some()).count() > 200);
     drop(vec![0u8; 100]);
     assert!(ASKED.get() > before, "the counter is dead");
+}
+
+#[test]
+fn the_motion_gate_allocates_nothing_after_its_first_frames() {
+    let (pool, camera) = (FramePool::new(4), CameraId::new("road").expect("an id"));
+    let frames: Vec<Frame> = (0..4u8)
+        .map(|n| {
+            let mut lease = pool.lease(320, 180).expect("a buffer");
+            lease.bgr_mut().fill(50 * (n / 2));
+            lease.bgr_mut()[..960 * 40].fill(200);
+            let at = SimClock::at(UtcTime::default(), Duration::from_secs(n.into()));
+            Frame::new(lease, camera.clone(), FrameSeq(n.into()), at)
+        })
+        .collect();
+    let mut gate = MotionGate::new(MotionOptions { scan_every: Duration::MAX, ..MotionOptions::default() });
+    let mut handle = |frame: &Frame| {
+        let still = gate.is_still(frame, frame.bounds());
+        if !still {
+            gate.looked(frame.at().mono);
+        }
+        still
+    };
+    // Both buffers grow to what the size needs: the frame at hand, and the one that was looked at.
+    assert_eq!([&frames[0], &frames[1], &frames[2]].map(&mut handle), [false, true, false]);
+    let before = ASKED.get();
+    assert!(handle(&frames[3]));
+    assert_eq!(ASKED.get() - before, 0);
 }

@@ -1,12 +1,19 @@
-//! The vision room with the committed models: plates that share a run of the reader are read as if each had its own.
+//! The vision room with the committed models: plates that share a run of the reader are read as if each had its own, and what
+//! stands still is passed over without being forgotten.
 
+use std::collections::HashMap;
+use std::time::Duration;
+
+use kerbside::anpr::core::{Core, CoreOptions};
 use kerbside::anpr::read::PlateRead;
+use kerbside::anpr::syntax::Grammar;
 use kerbside::camera::Source;
 use kerbside::camera::clip::ClipSource;
 use kerbside::clock::{SimClock, UtcTime};
 use kerbside::frame::{Frame, FramePool};
 use kerbside::geometry::{FramePx, Rect};
 use kerbside::ident::{CameraId, FrameSeq};
+use kerbside::runtime::pipeline::{Outcome, Pipeline};
 use kerbside::vision::manifest::{ModelStore, Precision};
 use kerbside::vision::onnx::Runtime;
 use kerbside::vision::patch::{PatchCutter, PlatePatch};
@@ -123,4 +130,31 @@ fn each_candidate_of_a_look_has_the_read_of_its_own_plate() {
     assert!(
         first.iter().all(|p| p.legibility.is_some()) && plate.legibility == both.iter().find(there).expect("found").legibility
     );
+}
+
+#[test]
+fn a_standing_picture_is_looked_at_now_and_then_and_its_plates_stay_in_view() {
+    let runtime = Runtime::load(&program::onnxruntime()).unwrap();
+    let vision = Vision::load(&runtime, &program::root().join("models"), &VisionOptions::default()).unwrap();
+    let core = Core::new(CoreOptions::default(), Grammar::new(UtcTime::default()), 0);
+    let pool = FramePool::new(1);
+    let mut pipeline = Pipeline::new(vision, core, HashMap::new(), vec![pool.clone()]);
+    let (standing, mut outcomes, mut looks) = (frame(1), Vec::new(), 0);
+    let camera = standing.camera().clone();
+    let at = |n: u64| SimClock::at(UtcTime::default(), Duration::from_millis(40 * n));
+    let mut again = |n: u64, outcomes: &mut Vec<Outcome>| {
+        // Held evidence is copied out of the only buffer.
+        let mut lease = pool.lease(standing.width(), standing.height()).expect("a buffer");
+        lease.bgr_mut().copy_from_slice(standing.bgr());
+        !pipeline.frame(&Frame::new(lease, camera.clone(), FrameSeq(n), at(n)), outcomes).unwrap().still
+    };
+    for n in 0..100 {
+        looks += usize::from(again(n, &mut outcomes));
+        assert!(outcomes.is_empty(), "a passage closed while its plate stood: {outcomes:?}");
+    }
+    assert!((15..25).contains(&looks), "{looks} looks in 4 s");
+    pipeline.end(&camera, at(100), &mut outcomes);
+    let records: Vec<_> = outcomes.iter().filter_map(|o| if let Outcome::Record(r, _) = o { Some(r) } else { None }).collect();
+    let record = records.iter().find(|r| r.decoded.vrm.to_string() == "LK24HJV").expect("read");
+    assert_eq!((record.sightings.first, record.sightings.last), (at(0), at(99)), "in view all the time");
 }

@@ -270,7 +270,8 @@ pub struct HealthMessage {
     pub uptime_s: u64,
     /// By camera id.
     pub cameras: BTreeMap<String, CameraHealth>,
-    /// Mean CPU time a frame since the daemon started, milliseconds, by stage: `detect`, `read`.
+    /// Mean CPU time a frame since the daemon started, milliseconds, by stage: `motion`, `detect`, `read`. Still frames, counted
+    /// as `frames_still`, are among them.
     pub cpu_ms_a_frame: BTreeMap<String, f64>,
     /// Everything else that is counted, by name, since the daemon started.
     pub counters: BTreeMap<String, u64>,
