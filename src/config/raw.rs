@@ -85,6 +85,7 @@ pub(super) struct RawAlert {
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub(super) struct RawEvidence {
+    pub(super) profile: String,
     pub(super) overview_width_px: i64,
     pub(super) overview_max_bytes: i64,
     pub(super) patch_max_bytes: i64,
@@ -209,7 +210,7 @@ impl Default for RawAlert {
 }
 impl Default for RawEvidence {
     fn default() -> Self {
-        Self { overview_width_px: 960, overview_max_bytes: 102_400, patch_max_bytes: 12_288 }
+        Self { profile: "nasple".into(), overview_width_px: 0, overview_max_bytes: 0, patch_max_bytes: 0 }
     }
 }
 impl Default for RawHotlist {

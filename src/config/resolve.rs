@@ -16,7 +16,7 @@ use crate::outbox::Limits;
 use crate::publish::mqtt::{BrokerOptions, Credentials, NoSubscriber};
 use crate::publish::topic::Topics;
 use crate::vision::VisionOptions;
-use crate::vision::evidence::EvidenceOptions;
+use crate::vision::evidence::{EvidenceOptions, EvidenceProfile};
 use crate::vision::manifest::Precision;
 use crate::vision::motion::MotionOptions;
 
@@ -123,6 +123,13 @@ impl Checker<'_> {
         T::default()
     }
 
+    /// A key that is 0 where the profile's value stands.
+    fn over<T: TryFrom<i64> + Default>(&mut self, key: &str, value: i64, least: i64, most: i64, into: &mut T) {
+        if value != 0 {
+            *into = self.integer(key, value, least, most);
+        }
+    }
+
     fn share(&mut self, key: &str, value: f64) -> f32 {
         self.number(key, value, 0.0, 1.0)
     }
@@ -218,11 +225,12 @@ pub(super) fn resolve(raw: &RawConfig, base: &Path) -> Result<Settings, Vec<Faul
     core.alert.min_confidence_at_close = c.share("alert.min_confidence_at_close", raw.alert.min_confidence_at_close);
     core.alert.cool_down_ms = 1000 * c.integer::<u64>("alert.cool_down_s", raw.alert.cool_down_s, 0, 86_400);
 
-    let evidence = EvidenceOptions {
-        overview_width_px: c.integer("evidence.overview_width_px", raw.evidence.overview_width_px, 160, 4096),
-        overview_max_bytes: c.integer("evidence.overview_max_bytes", raw.evidence.overview_max_bytes, 8_192, 1_000_000),
-        patch_max_bytes: c.integer("evidence.patch_max_bytes", raw.evidence.patch_max_bytes, 1_024, 200_000),
-    };
+    let profiles = [("nasple", EvidenceProfile::Nasple), ("full", EvidenceProfile::Full)];
+    let mut evidence = c.choice("evidence.profile", &raw.evidence.profile, &profiles).options();
+    let own = &raw.evidence;
+    c.over("evidence.overview_width_px", own.overview_width_px, 160, 16_384, &mut evidence.overview.max_width_px);
+    c.over("evidence.overview_max_bytes", own.overview_max_bytes, 8_192, 4_194_304, &mut evidence.overview.max_bytes);
+    c.over("evidence.patch_max_bytes", own.patch_max_bytes, 1_024, 1_048_576, &mut evidence.patch.max_bytes);
 
     let hotlist = (!raw.hotlist.file.is_empty()).then(|| {
         c.id("hotlist.list", &raw.hotlist.list);

@@ -1,6 +1,7 @@
 //! What a configuration file may say, and what is said back.
 
 use super::*;
+use crate::vision::evidence::EvidenceProfile;
 
 const SHIPPED: &str = include_str!("../../systemd/kerbside.toml");
 
@@ -80,6 +81,21 @@ fn scans_are_more_frequent_than_passages_settle() {
     }
     let ungated = load_text("[vision]\nmotion_gate = false\n[passage]\nsettle_ms = 200").expect("no gate, no scans");
     assert!(!ungated.vision.motion.gate);
+}
+
+#[test]
+fn an_evidence_profile_sets_all_caps_and_keys_go_on_top() {
+    let of = |extra: &str| load_text(extra).expect(extra).evidence;
+    let full = of("[evidence]\nprofile = \"full\"\noverview_max_bytes = 500000");
+    let mut expected = EvidenceProfile::Full.options();
+    expected.overview.max_bytes = 500_000;
+    assert_eq!(full, expected);
+    assert_eq!(of("[evidence]\npatch_max_bytes = 2048").patch.max_bytes, 2048);
+    let error = load_text("[evidence]\nprofile = \"huge\"\npatch_max_bytes = 7").expect_err("both").to_string();
+    assert!(
+        error.contains("\"huge\" is none of \"nasple\", \"full\"") && error.contains("evidence.patch_max_bytes: 7"),
+        "{error}"
+    );
 }
 
 #[test]

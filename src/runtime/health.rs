@@ -164,6 +164,7 @@ pub fn message(context: &HealthContext<'_>, gauges: &Gauges, now: CaptureTime) -
     count("frames_without_buffer", gauges.cameras.iter().map(|(_, s, _)| get(&s.no_buffer)).sum());
     count("envelopes_committed", get(&gauges.recorder.committed));
     count("outcomes_unwritable", get(&gauges.recorder.unwritable));
+    count("evidence_left_out", get(&gauges.recorder.left_out));
     count("commit_stalls", get(&gauges.recorder.stalls));
     let frames = gauges.frames();
     for (stage, total_us) in [

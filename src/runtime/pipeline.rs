@@ -37,6 +37,16 @@ pub enum Outcome {
     Unread(Box<UnreadPassage>, Option<Box<Evidence>>),
 }
 
+impl Outcome {
+    /// Its frame, where it has one.
+    pub fn evidence(&self) -> Option<&Evidence> {
+        match self {
+            Self::Alert(_) => None,
+            Self::Record(_, evidence) | Self::Unread(_, evidence) => evidence.as_deref(),
+        }
+    }
+}
+
 /// What became of a frame.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Handled {

@@ -23,6 +23,9 @@ const JPEG: &str = "image/jpeg";
 /// Schema of pictures: the plain file.
 const JPEG_SCHEMA: &str = "kerbside.image/1";
 
+/// Pictures that evidence makes: patch and overview.
+const PICTURES: usize = 2;
+
 /// Turns outcomes into drafts. Pure but for the JPEG encoder.
 #[derive(Clone, Debug)]
 pub struct Clerk {
@@ -81,7 +84,7 @@ impl Clerk {
 
     fn pictures(&self, passage: PassageId, evidence: Option<&Evidence>, hit: bool) -> (Vec<Draft>, Vec<wire::Evidence>) {
         let Some(evidence) = evidence else { return (Vec::new(), Vec::new()) };
-        let encoded = [
+        let encoded: [_; PICTURES] = [
             (Picture::Patch, Lane::Patch, patch_jpeg(&evidence.frame, evidence.quad, &self.evidence)),
             (Picture::Overview, Lane::Overview, overview_jpeg(&evidence.frame, evidence.quad, &self.evidence)),
         ];
@@ -115,6 +118,8 @@ pub struct RecorderStats {
     pub committed: AtomicU64,
     /// Outcomes that could not be put into words.
     pub unwritable: AtomicU64,
+    /// Pictures that were left out, as they can't be packed within their caps.
+    pub left_out: AtomicU64,
     /// Commits that failed and were tried again.
     pub stalls: AtomicU64,
     /// Set while the disk refuses.
@@ -167,11 +172,16 @@ impl Recorder {
     }
 
     fn drafts(&self, outcome: &Outcome) -> Vec<Draft> {
-        self.clerk.drafts(outcome).unwrap_or_else(|e| {
+        let drafts = self.clerk.drafts(outcome).unwrap_or_else(|e| {
             self.stats.unwritable.fetch_add(1, Ordering::Relaxed);
             tracing::error!("an outcome can't be put into JSON and is lost: {e}");
             Vec::new()
-        })
+        });
+        if outcome.evidence().is_some() && !drafts.is_empty() {
+            let pictures = drafts.iter().filter(|d| d.lane.is_image()).count();
+            self.stats.left_out.fetch_add(PICTURES.saturating_sub(pictures) as u64, Ordering::Relaxed);
+        }
+        drafts
     }
 
     fn commit(&mut self, mut drafts: Vec<Draft>) {

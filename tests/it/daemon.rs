@@ -7,10 +7,11 @@ use std::process::{Child, Stdio};
 use kerbside::outbox::Qos;
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
+use sha2::{Digest, Sha256};
 
 use crate::support::mosquitto::Mosquitto;
-use crate::support::program;
 use crate::support::publisher::{Listener, wait_for};
+use crate::support::{pictures, program};
 
 /// A daemon, killed when the test ends before it does.
 struct Daemon(Child);
@@ -165,4 +166,68 @@ fn demo_ends_by_itself_and_writes_what_it_says() {
     let records = std::fs::read_to_string(dir.path().join("shown/records.jsonl")).unwrap();
     let reads = records.lines().filter(|l| l.contains("kerbside.read/1")).count();
     assert_eq!(reads, truth.len());
+}
+
+/// A frame of the clip with heavy grain in every channel, twice, as a camera: pictures that are hard to pack.
+fn noisy_camera(dir: &Path) -> &'static str {
+    let mut picture = pictures::frame(46);
+    for (i, v) in picture.iter_mut().enumerate() {
+        let noise = u8::try_from(i.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 59).unwrap();
+        *v = v.saturating_add(noise).saturating_sub(16);
+    }
+    let picture = image::DynamicImage::ImageRgb8(picture);
+    std::fs::create_dir(dir.join("stills")).unwrap();
+    for name in ["stills/a.png", "stills/b.png"] {
+        pictures::save(dir, name, &picture);
+    }
+    "kind = 'stills'\npath = 'stills'\ninterval_ms = 40\n"
+}
+
+#[test]
+fn evidence_holds_its_caps_and_the_record_has_the_hash_of_the_bytes_sent() {
+    let broker = Mosquitto::start("");
+    for (profile, patch_max_bytes, overview_max_bytes, overview_width_px) in
+        [("nasple", 3072, 25_600, 800), ("full", 131_072, 1 << 20, 1280)]
+    {
+        let dir = tempfile::tempdir().unwrap();
+        let stills = noisy_camera(dir.path());
+        let config = program::configuration(dir.path(), broker.port, &format!("[evidence]\nprofile = '{profile}'\n"));
+        let text = std::fs::read_to_string(&config).unwrap();
+        let clip = format!("kind = 'clip'\npath = '{}'\n", program::demo("drive_by.mp4").display());
+        assert!(text.contains(&clip));
+        std::fs::write(&config, text.replace(&clip, stills)).unwrap();
+        let listener = Listener::start(broker.port, "tap", Qos::AtLeastOnce);
+        let daemon = Daemon::start(dir.path(), &config);
+        let named = || {
+            let records = listener.seen().into_iter().filter(|m| m.schema.as_deref() == Some("kerbside.read/1"));
+            let records = records.map(|m| serde_json::from_slice::<Value>(&m.payload).unwrap());
+            records
+                .flat_map(|r| {
+                    let passage = r["passage"].as_str().unwrap().to_owned();
+                    r["evidence"].as_array().unwrap().clone().into_iter().map(move |e| (passage.clone(), e))
+                })
+                .collect::<Vec<_>>()
+        };
+        let sent = |passage: &str, kind: &str| {
+            listener.seen().into_iter().find(|m| m.topic.ends_with(&format!("image/{passage}/{kind}"))).map(|m| m.payload)
+        };
+        wait_for("records with both pictures", || {
+            let named = named();
+            named.len() >= 4 && named.iter().all(|(passage, e)| sent(passage, e["kind"].as_str().unwrap()).is_some())
+        });
+        for (passage, e) in named() {
+            let kind = e["kind"].as_str().unwrap();
+            let jpeg = sent(&passage, kind).unwrap();
+            let digest: String = Sha256::digest(&jpeg).iter().map(|b| format!("{b:02x}")).collect();
+            assert_eq!((e["sha256"].as_str(), e["size_bytes"].as_u64()), (Some(digest.as_str()), Some(jpeg.len() as u64)));
+            let picture = image::load_from_memory_with_format(&jpeg, image::ImageFormat::Jpeg).unwrap();
+            if kind == "patch" {
+                assert!(jpeg.len() <= patch_max_bytes, "{profile}: {}", jpeg.len());
+                assert!(profile == "full" || (picture.width() <= 120 && picture.height() <= 60), "{profile}");
+            } else {
+                assert!(jpeg.len() <= overview_max_bytes && picture.width() <= overview_width_px, "{profile}: {}", jpeg.len());
+            }
+        }
+        assert_eq!(daemon.stop(), Some(0));
+    }
 }
