@@ -244,6 +244,9 @@ fn look_alike_marks_nose_to_tail_are_two_passages() {
     assert!(passages.iter().all(|p| p.iter().all(|who| *who == p[0])), "{passages:?}");
 }
 
+/// A read as drawn by chance: text, certainty of each character, noise, weight, whether it is clipped.
+type Drawn<'a> = (&'a str, Vec<f32>, u64, f64, bool);
+
 fn shuffled<T: Clone>(items: &[T], mut seed: u64) -> Vec<T> {
     let mut items = items.to_vec();
     for i in (1..items.len()).rev() {
@@ -266,7 +269,7 @@ proptest! {
     ) {
         let mut decoder = decoder();
         let numbered: Vec<_> = (0..).zip(reads).collect();
-        let mut fuse = |reads: &[(u64, (&str, Vec<f32>, u64, f64, bool))]| {
+        let mut fuse = |reads: &[(u64, Drawn<'_>)]| {
             let mut fusion = Fusion::new(MOST);
             for (frame, (text, p, noise, weight, clipped)) in reads {
                 let read = noisy(text, p, *noise);

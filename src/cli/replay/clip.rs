@@ -102,8 +102,8 @@ impl Replay {
             let seq = u64::try_from(run.positions_s.len()).unwrap_or(u64::MAX);
             run.positions_s.push(position.as_secs_f64());
             let frame = Frame::new(grabbed.lease, camera.clone(), FrameSeq(seq), last);
-            let stages = self.pipeline.frame(&frame, &mut outcomes).map_err(|why| ReplayError::Vision { frame: seq, why })?;
-            run.times.detect += stages.detect;
+            let stages = self.pipeline.frame(&frame, &mut outcomes).map_err(|why| ReplayError::Vision { frame: seq, why })?.times;
+            run.times.detect += stages.motion + stages.detect;
             run.times.read += stages.read;
             let now = Moment { at_s: position.as_secs_f64(), at_end: false };
             goes_on = outcomes.drain(..).all(|outcome| each(outcome, now));

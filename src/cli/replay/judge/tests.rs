@@ -1,3 +1,5 @@
+//! The judge on roads told in a few words: by place, by time, with faults of every kind.
+
 use super::*;
 use crate::cli::replay::corners::tests::{corners, quad};
 

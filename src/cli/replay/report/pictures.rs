@@ -15,7 +15,7 @@ use crate::cli::replay::faults::Fault;
 use crate::cli::replay::tally::Judged;
 use crate::frame::Frame;
 use crate::geometry::{FramePx, Quad, Rect};
-use crate::vision::evidence::{EvidenceOptions, patch_jpeg};
+use crate::vision::evidence::{EvidenceOptions, EvidenceProfile, patch_jpeg};
 use crate::vision::floor_index;
 
 /// Width of the surroundings on the page, pixels.
@@ -28,7 +28,7 @@ const OVERVIEW_SHAPE: f32 = 0.6;
 const QUALITY: u8 = 78;
 const OUTLINE: Rgb<u8> = Rgb([255, 190, 0]);
 /// Patches are shown as the frame has them, colour and all.
-const PATCH: EvidenceOptions = EvidenceOptions { overview_width_px: 0, overview_max_bytes: 0, patch_max_bytes: 12_288 };
+const PATCH: EvidenceOptions = EvidenceProfile::Full.options();
 
 /// Where to look for a fault: the record's best frame, or where the truth has the vehicle.
 #[derive(Clone, Copy, Debug)]
