@@ -19,6 +19,10 @@ use crate::ident::{CameraId, FrameSeq};
 
 /// How sure the fused mark must be when no single read gave it.
 const PIECED_CONFIDENCE: f32 = 0.9;
+/// After so many frames without any character a passage is taken to have none.
+const BLANK_FRAMES: u32 = 3;
+/// How far, as a share of the usual way, a sighting without characters may be from a passage with some, or the other way round.
+const MISMATCHED_REACH: f32 = 0.4;
 /// Seconds within which no other vehicle can have taken a plate's place: a text that differs in a character or two is a misread.
 const NO_TIME_TO_SWAP_S: f32 = 0.15;
 
@@ -147,9 +151,16 @@ impl Open {
 
     /// How ill a sighting fits, 0 and up (below 0 when the text says so); none when it can't be this vehicle.
     pub(super) fn cost(&self, sighting: &Sighting, at: CaptureTime, options: &PassageOptions) -> Option<f32> {
-        let like = match (&sighting.read, &self.surest) {
+        let text = sighting.read.as_ref().filter(|read| read.raw().is_some());
+        let like = match (text, &self.surest) {
             (Some(read), Some((surest, _))) => likeness(read, surest),
             _ => Likeness::Unknown,
+        };
+        // A grille beside a plate is found again and again, and never has any characters: the two are not to be mixed up.
+        let mismatched = match (text, &self.surest) {
+            (Some(_), None) => self.frames > BLANK_FRAMES,
+            (None, Some(_)) => true,
+            _ => false,
         };
         let expected = self.motion.expected(at.mono);
         // What comes after a longer gap must say by its characters that it is the plate that was waited for.
@@ -174,6 +185,7 @@ impl Open {
             (_, false) => (1.0 + 12.0 * seconds, 0.35 + 1.5 * seconds),
             (_, true) => (1.0 + 5.0 * seconds, 0.35 + 1.5 * seconds),
         };
+        let reach = if mismatched { reach * MISMATCHED_REACH } else { reach };
         let (centre, width, height) = (sighting.quad.centre(), sighting.quad.width().max(1.0), sighting.quad.height().max(1.0));
         let widths = f32::midpoint(width, expected.width);
         let (mut off, mut resized) = (expected.centre.distance(centre), (width / expected.width).ln().abs());
