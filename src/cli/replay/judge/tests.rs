@@ -1,4 +1,4 @@
-//! The judge on roads told in a few words: by place, by time, with faults of every kind.
+//! Whose record is whose, by time and by place.
 
 use super::*;
 use crate::cli::replay::corners::tests::{corners, quad};

@@ -1,3 +1,5 @@
+//! The page as a whole: that it is well formed, whatever the truth says, and says what it leaves out.
+
 use super::svg::tests::is_well_formed;
 use super::*;
 use crate::cli::replay::faults::Kind;

@@ -1,3 +1,5 @@
+//! What every figure counts, and that nothing is lost or counted twice.
+
 use proptest::prelude::*;
 
 use super::*;
