@@ -31,11 +31,10 @@ const PAGE: &str = "report.html";
 const MOST_CASES: usize = 200;
 
 /// Where the page will be, once it is found fit for personal data.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Place {
+    dir: PathBuf,
     path: PathBuf,
-    /// The page under way: made at once, so that a folder that can't be written is found before the clip is replayed.
-    file: NamedTempFile,
 }
 
 impl Place {
@@ -47,14 +46,15 @@ impl Place {
         if path.is_dir() {
             bail!("{}: is a folder; choose another one for --report", path.display());
         }
-        let file = NamedTempFile::new_in(&dir);
-        let file = file.with_context(|| format!("{}: can't be written; choose another folder for --report", dir.display()))?;
-        Ok(Self { path, file })
+        // A folder that can't be written is found now and not after the clip; the file goes at once, as a replay may be cut short.
+        NamedTempFile::new_in(&dir)
+            .with_context(|| format!("{}: can't be written; choose another folder for --report", dir.display()))?;
+        Ok(Self { dir, path })
     }
 
     /// Writes the page: whole or not at all. Gives its path.
     pub(super) fn write(
-        mut self,
+        &self,
         clip: &Path,
         subject: &Subject,
         judged: Judged<'_>,
@@ -67,10 +67,15 @@ impl Place {
         let pictures = pictures::cut(clip, &views)?;
         let cases = shown.iter().zip(views).zip(pictures).map(|((fault, view), pictures)| Case { fault: *fault, view, pictures });
         let html = page::html(subject, judged, tally, &faults, &cases.collect::<Vec<_>>());
-        let written = self.file.write_all(html.as_bytes()).and_then(|()| Ok(self.file.persist(&self.path)?));
-        written.with_context(|| {
-            format!("{}: can't be written; make room there, or choose another folder for --report", self.path.display())
-        })?;
-        Ok(self.path)
+        let write = || -> std::io::Result<()> {
+            let mut file = NamedTempFile::new_in(&self.dir)?;
+            file.write_all(html.as_bytes())?;
+            file.persist(&self.path)?;
+            Ok(())
+        };
+        let told =
+            || format!("{}: can't be written; make room there, or choose another folder for --report", self.path.display());
+        write().with_context(told)?;
+        Ok(self.path.clone())
     }
 }
