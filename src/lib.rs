@@ -36,7 +36,7 @@
 //! | 2 | [`camera`] | sources, and the thread that keeps one going; `camera/opencv.rs` alone names videoio |
 //! | 2 | [`publish`] | messages, topics, MQTT (`publish/mqtt` alone names the client), hotlists from files |
 //! | 3 | [`config`] | the file as typed, and the settings that run |
-//! | 4 | [`runtime`] | pipeline, reader, recorder, health, supervisor |
+//! | 4 | [`runtime`] | pipeline, reader, recorder, health with its latencies, supervisor |
 //! | 5 | [`cli`] | one file or folder a subcommand; the only place that prints |
 //!
 //! `use crate::` points to a lower rank only. `tests/it/tidy.rs` holds this table, who may name which crate, and how long a

@@ -19,8 +19,8 @@ use serde::{Deserialize, Serialize};
 
 pub use convert::{Evidence, Models, Source};
 pub use state::{
-    CameraCondition, CameraHealth, CameraStateMessage, GapWire, HealthMessage, HotlistHealth, LaneHealth, MAX_GAPS, MqttHealth,
-    OutboxHealth, StatusMessage,
+    CameraCondition, CameraHealth, CameraStateMessage, GapWire, HealthMessage, HotlistHealth, LaneHealth, LatencyHealth,
+    MAX_GAPS, MqttHealth, OutboxHealth, StatusMessage,
 };
 
 /// A record's text is smaller than this, bytes.

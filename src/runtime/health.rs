@@ -17,8 +17,8 @@ use crate::outbox::{Opened, Outlet};
 use crate::publish::mqtt::{Live, MqttStats, Presence};
 use crate::publish::topic::Topics;
 use crate::publish::wire::{
-    CameraCondition, CameraHealth, CameraStateMessage, HealthMessage, HotlistHealth, JsonError, Message, MqttHealth,
-    OutboxHealth, Source, StatusMessage,
+    CameraCondition, CameraHealth, CameraStateMessage, HealthMessage, HotlistHealth, JsonError, LatencyHealth, Message,
+    MqttHealth, OutboxHealth, Source, StatusMessage,
 };
 
 /// The counters of all threads.
@@ -175,6 +175,16 @@ pub fn message(context: &HealthContext<'_>, gauges: &Gauges, now: CaptureTime) -
         #[allow(clippy::cast_precision_loss)] // microseconds in years stay below 2^52
         let mean_ms = if frames == 0 { 0.0 } else { total_us as f64 / frames as f64 / 1000.0 };
         health.cpu_ms_a_frame.insert(stage.into(), (mean_ms * 1000.0).round() / 1000.0);
+    }
+    let recorder = &gauges.recorder;
+    for (name, latency) in
+        [("alert_early", &recorder.alert_early), ("alert_at_close", &recorder.alert_at_close), ("record", &recorder.record)]
+    {
+        if let Some(of) = latency.summary() {
+            let ms = |d: Duration| (d.as_secs_f64() * 1e6).round() / 1e3;
+            let told = LatencyHealth { count: of.count, p50_ms: ms(of.p50), p99_ms: ms(of.p99), max_ms: ms(of.max) };
+            health.latencies.insert(name.into(), told);
+        }
     }
     match (context.outlet.stats(), context.outlet.gaps(16)) {
         (Ok(stats), Ok(gaps)) => health.outbox = OutboxHealth::new(&stats, &gaps, now.utc),

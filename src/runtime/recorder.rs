@@ -10,9 +10,10 @@ use std::time::Duration;
 
 use tokio::sync::Notify;
 
+use super::latency::Latency;
 use super::pipeline::{Evidence, Outcome};
-use crate::anpr::record::PassageId;
-use crate::clock::{Backoff, Clock};
+use crate::anpr::record::{AlertPhase, PassageId};
+use crate::clock::{Backoff, Clock, ClockSource};
 use crate::outbox::{Draft, Lane, Outbox, OutboxError, Qos};
 use crate::publish::topic::{Picture, Topics};
 use crate::publish::wire::{self, AlertMessage, Message, ReadMessage, UnreadMessage};
@@ -122,6 +123,12 @@ pub struct RecorderStats {
     pub left_out: AtomicU64,
     /// Commits that failed and were tried again.
     pub stalls: AtomicU64,
+    /// From the frame that decided an early alert to the alert on disk.
+    pub alert_early: Latency,
+    /// From the last frame with the plate to a confirmed or retracted alert on disk: the time to settle is in it.
+    pub alert_at_close: Latency,
+    /// From the last frame with the plate to the capture record on disk: the time to settle is in it.
+    pub record: Latency,
     /// Set while the disk refuses.
     pub stalled: AtomicBool,
     /// Moment of the last turn of its loop, nanoseconds of the monotonic clock: for the watchdog.
@@ -166,7 +173,9 @@ impl Recorder {
             let (alerts, others): (Vec<_>, Vec<_>) = batch.into_iter().partition(|o| matches!(o, Outcome::Alert(_)));
             for outcomes in [alerts, others].into_iter().filter(|o| !o.is_empty()) {
                 let drafts = outcomes.iter().flat_map(|o| self.drafts(o)).collect();
-                self.commit(drafts);
+                if self.commit(drafts) {
+                    self.time(&outcomes);
+                }
             }
         }
     }
@@ -184,7 +193,24 @@ impl Recorder {
         drafts
     }
 
-    fn commit(&mut self, mut drafts: Vec<Draft>) {
+    /// Notes how long ago the frames of committed outcomes were captured, those of cameras that are on our clock.
+    fn time(&self, outcomes: &[Outcome]) {
+        let now = self.clock.now();
+        for outcome in outcomes {
+            let (at, latency) = match outcome {
+                Outcome::Alert(alert) if alert.phase == AlertPhase::Early => (alert.at, &self.stats.alert_early),
+                Outcome::Alert(alert) => (alert.at, &self.stats.alert_at_close),
+                Outcome::Record(record, _) => (record.sightings.last, &self.stats.record),
+                Outcome::Unread(..) => continue,
+            };
+            if at.quality.source == ClockSource::System {
+                latency.add(now.mono.since(at.mono));
+            }
+        }
+    }
+
+    /// Makes drafts durable, however long it takes; false when told to give up before.
+    fn commit(&mut self, mut drafts: Vec<Draft>) -> bool {
         let mut backoff = Backoff::new(Duration::from_millis(200), Duration::from_secs(10), 1);
         loop {
             match self.outbox.commit(&drafts, self.clock.now().utc) {
@@ -192,7 +218,7 @@ impl Recorder {
                     self.stats.committed.fetch_add(u64::try_from(seqs.len()).unwrap_or(0), Ordering::Relaxed);
                     self.stats.stalled.store(false, Ordering::Relaxed);
                     self.wake.notify_one();
-                    return;
+                    return true;
                 }
                 Err(OutboxError::DraftTooLarge { topic, bytes, max_bytes }) => {
                     // This one can never be stored; the others can.
@@ -207,7 +233,7 @@ impl Recorder {
                     }
                     if self.give_up.load(Ordering::Relaxed) {
                         tracing::error!(envelopes = drafts.len(), "told to stop while the disk refuses: these are lost");
-                        return;
+                        return false;
                     }
                     let until = self.clock.now().mono.plus(backoff.next_wait());
                     while self.clock.now().mono < until && !self.give_up.load(Ordering::Relaxed) {

@@ -231,3 +231,37 @@ fn evidence_holds_its_caps_and_the_record_has_the_hash_of_the_bytes_sent() {
         assert_eq!(daemon.stop(), Some(0));
     }
 }
+
+#[test]
+fn health_tells_how_long_alerts_take_from_the_deciding_frame_to_the_outbox() {
+    let broker = Mosquitto::start("");
+    let dir = tempfile::tempdir().unwrap();
+    let extra = format!("[hotlist]\nfile = '{}'\n[health]\nperiod_s = 1\n", program::demo("hotlist.csv").display());
+    let config = program::configuration(dir.path(), broker.port, &extra);
+    let listener = Listener::start(broker.port, "tap", Qos::AtMostOnce);
+    let newest_health = || {
+        let seen = listener.seen();
+        let health = seen.iter().rev().find(|m| m.schema.as_deref() == Some("kerbside.health/1"))?;
+        Some(serde_json::from_slice::<Value>(&health.payload).unwrap())
+    };
+    // A lossless clip has a time of its own, which says nothing about ours.
+    let lossless = Daemon::start(dir.path(), &config);
+    wait_for("records", || marks(&listener).len() >= 3);
+    wait_for("health", || newest_health().is_some_and(|h| h["counters"]["passages_read"].as_u64() >= Some(3)));
+    assert_eq!(newest_health().unwrap()["latencies"], serde_json::json!({}));
+    assert_eq!(lossless.stop(), Some(0));
+
+    let text = std::fs::read_to_string(&config).unwrap().replace("pace = 'lossless'", "pace = 'real_time'\nat_end = 'repeat'");
+    std::fs::write(&config, text).unwrap();
+    let daemon = Daemon::start(dir.path(), &config);
+    let told = |kind: &str| newest_health().map_or(Value::Null, |h| h["latencies"][kind].clone());
+    wait_for("an early alert's latency", || told("alert_early")["count"].as_u64() >= Some(1));
+    wait_for("a record's latency", || told("record")["count"].as_u64() >= Some(1));
+    for kind in ["alert_early", "record"] {
+        let told = told(kind);
+        let ms = |key: &str| told[key].as_f64().unwrap();
+        let all = [ms("p50_ms"), ms("p99_ms"), ms("max_ms")];
+        assert!(all[0] > 0.0 && all.windows(2).all(|w| w[0] <= w[1]) && all[2].is_finite(), "{told}");
+    }
+    assert_eq!(daemon.stop(), Some(0));
+}

@@ -253,6 +253,19 @@ pub struct CameraHealth {
     pub reopened: u64,
 }
 
+/// How long something takes, over the last 256 of its kind.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct LatencyHealth {
+    /// How many there were since the start of the daemon.
+    pub count: u64,
+    /// The median, milliseconds.
+    pub p50_ms: f64,
+    /// 99 in a hundred took no longer, milliseconds.
+    pub p99_ms: f64,
+    /// The longest, milliseconds.
+    pub max_ms: f64,
+}
+
 /// How the box is. Topic `health`, QoS 0, not retained, every 10 s.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct HealthMessage {
@@ -273,6 +286,11 @@ pub struct HealthMessage {
     /// Mean CPU time a frame since the daemon started, milliseconds, by stage: `motion`, `detect`, `read`. Still frames, counted
     /// as `frames_still`, are among them.
     pub cpu_ms_a_frame: BTreeMap<String, f64>,
+    /// From a frame to the disk, by kind, as far as there were any: `alert_early`, from the frame that decided it to the
+    /// alert's envelope in the outbox; `alert_at_close` and `record`, from the last frame with the plate, so that the
+    /// time to settle (`passage.settle_ms`) is in it. Cameras on the system's clock only, not lossless clips.
+    #[serde(default)]
+    pub latencies: BTreeMap<String, LatencyHealth>,
     /// Everything else that is counted, by name, since the daemon started.
     pub counters: BTreeMap<String, u64>,
     /// What waits and what is missing.
@@ -299,6 +317,7 @@ impl HealthMessage {
             uptime_s: 0,
             cameras: BTreeMap::new(),
             cpu_ms_a_frame: BTreeMap::new(),
+            latencies: BTreeMap::new(),
             counters: BTreeMap::new(),
             outbox: OutboxHealth::default(),
             mqtt: MqttHealth::default(),

@@ -231,6 +231,7 @@ fn states_and_health_go_there_and_back() {
     health.hotlist = Some(HotlistHealth { entries: 5, ..HotlistHealth::default() });
     health.cameras.insert("c1".into(), CameraHealth { frames: 9, ..CameraHealth::default() });
     health.cpu_ms_a_frame.insert("read".into(), 7.5);
+    health.latencies.insert("alert_early".into(), LatencyHealth { count: 3, p50_ms: 41.5, p99_ms: 60.25, max_ms: 60.25 });
     let json = there_and_back(&health);
     assert_eq!(json["outbox"]["lanes"]["read"]["bytes"], 2048);
     assert_eq!((&json["outbox"]["oldest_age_s"], &json["outbox"]["missing"]), (&5.into(), &6.into()));
