@@ -353,6 +353,9 @@ impl Desk {
                 passage.said = Said::Record(*decoded);
                 true
             }
+            Outcome::Record { decoded, .. } if passage.frames < options.passage.min_frames => {
+                tracker.explains(passage, Some(decoded.vrm.key()), &options.passage)
+            }
             Outcome::Unread { guess, .. } => tracker.explains(passage, guess.map(|g| g.vrm.key()), &options.passage),
             _ => false,
         };

@@ -55,7 +55,8 @@ pub struct PassageOptions {
     pub max_sightings: usize,
     /// Most reads kept of one passage: the best ones, by weight. Default 24.
     pub max_reads: usize,
-    /// Passages seen in fewer frames are dropped: most are no plates. Default 2; 1 for stills.
+    /// Passages seen in fewer frames are dropped, as most are no plates, unless their mark is sure and of a known format. Default
+    /// 2; 1 for stills.
     pub min_frames: u32,
     /// A passage without any believable text is dropped when no detector score of it reached this, 0..=1. Default 0.5.
     pub plate_score: f32,

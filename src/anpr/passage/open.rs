@@ -17,8 +17,8 @@ use crate::clock::CaptureTime;
 use crate::geometry::{FramePx, Point, Quad};
 use crate::ident::{CameraId, FrameSeq};
 
-/// How sure the fused mark must be when no single read gave it.
-const PIECED_CONFIDENCE: f32 = 0.9;
+/// How sure a mark must be when no two reads gave it.
+const LONE_CONFIDENCE: f32 = 0.9;
 /// After so many frames without any character a passage is taken to have none.
 const BLANK_FRAMES: u32 = 3;
 /// How far, as a share of the usual way, a sighting without characters may be from a passage with some, or the other way round.
@@ -252,13 +252,15 @@ impl Open {
         let told = !self.alerts.is_empty();
         let ever_believable = fused.is_some_and(|f| believed(&f.decoded))
             || self.surest.is_some_and(|(_, own)| own.confidence >= options.min_confidence);
-        if !told && (self.frames < options.min_frames || (!ever_believable && self.max_score < options.plate_score)) {
+        // A mark that no two reads gave is pieced together (half-hidden plates end so) or was seen once only. It must be all the surer.
+        let alone = |f: &Fused| f.agreeing < options.min_frames.min(2) && f.decoded.confidence < LONE_CONFIDENCE;
+        let brief = self.frames < options.min_frames
+            && !fused.is_some_and(|f| !f.only_clipped && !alone(&f) && f.decoded.syntax != SyntaxId::NONE);
+        if !told && (brief || (!ever_believable && self.max_score < options.plate_score)) {
             return Outcome::Dropped;
         }
-        // A mark that at most one of several reads gave is pieced together: half-hidden plates end so. It must be all the surer.
-        let pieced = |f: &Fused| self.reads() >= 2 && f.agreeing < 2 && f.decoded.confidence < PIECED_CONFIDENCE;
         let guess = match fused {
-            Some(f) if !f.only_clipped && believed(&f.decoded) && !pieced(&f) => {
+            Some(f) if !f.only_clipped && believed(&f.decoded) && !alone(&f) => {
                 return Outcome::Record { decoded: f.decoded, agreeing: f.agreeing };
             }
             fused => fused,
