@@ -70,6 +70,10 @@ pub(super) struct RawVision {
 #[serde(deny_unknown_fields, default)]
 pub(super) struct RawPassage {
     pub(super) settle_ms: i64,
+    pub(super) settle_hidden_ms: i64,
+    pub(super) record_after_s: i64,
+    pub(super) same_vehicle_ms: i64,
+    pub(super) hidden_memory_s: i64,
     pub(super) min_confidence: f64,
 }
 
@@ -200,7 +204,14 @@ impl Default for RawVision {
 }
 impl Default for RawPassage {
     fn default() -> Self {
-        Self { settle_ms: 600, min_confidence: 0.3 }
+        Self {
+            settle_ms: 600,
+            settle_hidden_ms: 5_000,
+            record_after_s: 30,
+            same_vehicle_ms: 3_000,
+            hidden_memory_s: 180,
+            min_confidence: 0.3,
+        }
     }
 }
 impl Default for RawAlert {

@@ -220,6 +220,11 @@ pub(super) fn resolve(raw: &RawConfig, base: &Path) -> Result<Settings, Vec<Faul
             ),
         );
     }
+    let passage = &raw.passage;
+    core.passage.settle_hidden_ms = c.integer("passage.settle_hidden_ms", passage.settle_hidden_ms, 0, 60_000);
+    core.passage.record_after_ms = 1000 * c.integer::<u64>("passage.record_after_s", passage.record_after_s, 1, 3_600);
+    core.passage.same_vehicle_ms = c.integer("passage.same_vehicle_ms", passage.same_vehicle_ms, 0, 60_000);
+    core.passage.hidden_memory_ms = 1000 * c.integer::<u64>("passage.hidden_memory_s", passage.hidden_memory_s, 0, 3_600);
     core.passage.min_confidence = c.share("passage.min_confidence", raw.passage.min_confidence);
     core.alert.min_confidence = c.share("alert.min_confidence", raw.alert.min_confidence);
     core.alert.min_confidence_at_close = c.share("alert.min_confidence_at_close", raw.alert.min_confidence_at_close);
