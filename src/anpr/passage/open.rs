@@ -125,8 +125,8 @@ impl Open {
         if width >= options.min_width_px {
             self.causes.add(sighting);
         }
-        let weight = sighting.read.as_ref().map(|read| options.weight_of(read, width, sighting.legibility));
-        if let (Some(read), Some(weight)) = (&sighting.read, weight) {
+        if let Some(read) = &sighting.read {
+            let weight = options.weight_of(read, width, sighting.legibility);
             let text = own.map(|o| o.key);
             self.fusion.add(Weighed { read, text, weight, clipped: sighting.clipped, frame }, options.max_reads);
         }
@@ -137,9 +137,9 @@ impl Open {
             self.surest = Some((read, own));
         }
         // A whole read beats a clipped one, any read beats none.
-        let quality = match (weight, sighting.clipped) {
-            (Some(weight), false) => 2.0 + weight,
-            (Some(weight), true) => 1.0 + weight,
+        let quality = match (&sighting.read, sighting.clipped) {
+            (Some(read), false) => 2.0 + options.quality_of(read, width),
+            (Some(read), true) => 1.0 + options.quality_of(read, width),
             (None, _) => f64::from(sighting.detector_score.clamp(0.0, 1.0) * (width / options.full_width_px).min(1.0)) * 0.99,
         };
         let better = quality > self.best.quality;
