@@ -11,6 +11,9 @@ use crate::cli::replay::tally::{CAPTURE_WANTED, READ_WANTED, Tally};
 /// Ends of the classes of confidence: most confidences lie near 1, and there it matters.
 const CONFIDENCE: [f64; 7] = [0.5, 0.7, 0.8, 0.9, 0.95, 0.98, 0.99];
 
+/// Bars that a column of the page has room for; more get a row of their own.
+const MOST_BARS: usize = 8;
+
 /// All plots of a report, as HTML figures.
 pub(super) fn all(tally: &Tally) -> String {
     let mut html = String::new();
@@ -57,7 +60,8 @@ fn rates(stratum: &Stratum, i: usize) -> String {
         description: "For each class a bar for the share of vehicles captured and one for the share of those read right, with 95 % intervals",
     };
     let rows = stratum.classes.iter().map(|c| vec![c.name.clone(), percent(c.captured), percent(c.right)]);
-    figure(&title, &bars(about, &series, &groups), &["class", "captured", "read right, of those captured"], rows)
+    let is_wide = series.len() * groups.len() > MOST_BARS;
+    figure(&title, (&bars(about, &series, &groups), is_wide), &["class", "captured", "read right, of those captured"], rows)
 }
 
 /// How often records of each confidence are right.
@@ -66,7 +70,7 @@ fn reliability(tally: &Tally) -> String {
     if bins.is_empty() {
         return String::new();
     }
-    let name = |(from, to): (f64, f64)| format!("{from} to {to}");
+    let name = |(from, to): (f64, f64)| format!("{from}–{to}");
     let groups: Vec<Group> = bins
         .iter()
         .map(|b| Group {
@@ -83,7 +87,7 @@ fn reliability(tally: &Tally) -> String {
     };
     let series = [Series { name: "records that are right", class: "a", wanted: None }];
     let rows = bins.iter().map(|b| vec![name(b.bounds), format!("{:.4}", b.mean_confidence), percent(b.right)]);
-    figure(title, &bars(about, &series, &groups), &["confidence", "stated on average", "right"], rows)
+    figure(title, (&bars(about, &series, &groups), groups.len() > MOST_BARS), &["confidence", "stated on average", "right"], rows)
 }
 
 /// How delays spread.
@@ -99,13 +103,14 @@ fn latency(name: &str, delays: &Delays, i: usize) -> String {
     };
     let filled = bins.iter().filter(|b| b.count > 0);
     let rows = filled.map(|b| vec![format!("{:.2} to {:.2}", b.from, b.to), b.count.to_string()]);
-    figure(&title, &histogram(about, &bins, &lines), &["seconds", "count"], rows)
+    figure(&title, (&histogram(about, &bins, &lines), false), &["seconds", "count"], rows)
 }
 
 /// A plot with its table behind it.
-fn figure(title: &str, svg: &str, header: &[&str], rows: impl Iterator<Item = Vec<String>>) -> String {
+fn figure(title: &str, (svg, is_wide): (&str, bool), header: &[&str], rows: impl Iterator<Item = Vec<String>>) -> String {
+    let wide = if is_wide { " wide" } else { "" };
     let mut html = format!(
-        "<figure class=\"plot\"><figcaption>{}</figcaption><div class=\"scroll\">{svg}</div><details><summary>Table</summary>",
+        "<figure class=\"plot{wide}\"><figcaption>{}</figcaption><div class=\"scroll\">{svg}</div><details><summary>Table</summary>",
         escaped(title)
     );
     html += &table("numbers", header, rows);

@@ -137,7 +137,7 @@ impl Drawing {
 /// Groups of bars from 0 to 100 %, with whiskers.
 pub(super) fn bars(about: Title<'_>, series: &[Series], groups: &[Group]) -> String {
     let count = number(series.len());
-    let least_step = (count * (BAR + 4.0) + 28.0).max(86.0);
+    let least_step = count * (BAR + 4.0) + 32.0;
     let mut drawing = Drawing::new(LEFT + RIGHT + number(groups.len()) * least_step);
     let step = (drawing.width - LEFT - RIGHT) / number(groups.len().max(1));
     drawing.scale(&[0.0, 0.25, 0.5, 0.75, 1.0].map(|s| (s, format!("{:.0} %", s * 100.0))));
