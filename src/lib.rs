@@ -30,7 +30,7 @@
 //! | 0 | [`geometry`] | points, boxes, quadrilaterals, each in a space that is its type |
 //! | 0 | [`ident`] | opaque names and frame numbers |
 //! | 1 | [`frame`] | pixels on loan from a pool |
-//! | 1 | [`anpr`] | the pure core: marks, formats, reads, decoding, passages, hotlist, alerts; `core::Core::apply(event) -> effects` |
+//! | 1 | [`anpr`] | the pure core: marks, formats, reads, decoding, passages (`motion`: where a plate will be; `likeness`: whether two reads show one mark; `fusion`: many reads made one; `memory`: vehicles that have their record), hotlist, alerts; `core::Core::apply(event) -> effects` |
 //! | 1 | [`outbox`] | the durable queue of opaque bytes, in lanes, numbered without gaps |
 //! | 2 | [`vision`] | pixels to reads; owns the models, one detector file for all its input sizes; looks at a region whole or in `tiles`, reads the plates of a frame together and measures how legible they are; passes over frames in which nothing moved; `onnx` alone names the runtime |
 //! | 2 | [`camera`] | sources, and the thread that keeps one going; `camera/opencv.rs` alone names videoio |

@@ -275,7 +275,7 @@ impl Tracker {
         self.spare.push(fusion);
     }
 
-    /// Finds each sighting its passage, greedily, the best fit first; the rest are left over for [`Self::begin`]. Returns how
+    /// Finds each sighting its passage, greedily, the best fit first; the rest are left over for [`Self::join`]. Returns how
     /// many reads were decoded.
     pub(super) fn pair(
         &mut self,
