@@ -18,7 +18,7 @@ from detector import evaluate, lettering, runner, scenes
 from detector.photographs import Photograph
 from reader.samples import SampleMaker, Shares, places_of
 from reader.video import through_video
-from traffic import make, patches, plan, score, truth
+from traffic import make, patches, plan, truth
 from traffic.scenarios import MPS_PER_MPH, PLATE_WIDTH_M, PLATE_Z_M, SCENARIOS, best_plate_px, camera_for, tailored
 from traffic.stage import Stage
 
@@ -255,22 +255,6 @@ class Traffic(unittest.TestCase):
             with open(pathlib.Path(places.__file__).parent.parent / "demo" / "truth.csv") as demo:
                 self.assertTrue(written[0][1].decode().startswith(demo.readline().strip()))
             self.assertEqual(truth.LEAST_PLATE_PX, drive_by.LEAST_PLATE_PX)
-
-    def test_the_score_lays_each_record_at_its_passage_s_door(self):
-        columns = ("id", "vrm", "end", "first_frame", "last_frame", "max_plate_width_px", "readable_frames")
-        marks = ("A1", "B2", "C3", "D4")
-        rows = [dict(zip(columns, (str(number), mark, "front", "0", "9", "100", "10"))) for number, mark in enumerate(marks, 1)]
-        at = lambda x: [[x, 0], [x + 100, 0], [x + 100, 20], [x, 20]]  # noqa: E731
-        with tempfile.TemporaryDirectory() as folder:
-            path = pathlib.Path(folder, "corners.csv")
-            lines = [f"5,{row['vrm']},{x},0,{x + 100},0,{x + 100},20,{x},20,{row['id']},1,0" for x, row in zip((0, 200, 400, 600), rows)]
-            path.write_text("\n".join([",".join(truth.CORNER_COLUMNS), *lines]))
-            corners = score.Corners(path)
-        read = ((3, "A1"), (203, "BZ"), (398, "C3"), (401, "C3"), (900, "X"))
-        verdict = score.judge(rows, corners, [{"best_frame": 5, "corners_px": at(x), "vrm": mark} for x, mark in read])
-        parts = (verdict.right, verdict.wrong, verdict.repeated, verdict.missed)
-        self.assertEqual([[row["vrm"] for row, _ in part] for part in parts], [["A1"], ["B2"], ["C3"], ["D4"]])
-        self.assertEqual(verdict.strays, ["X"])
 
 
 class Places(unittest.TestCase):
