@@ -212,7 +212,9 @@ fn what_is_no_plate_is_dropped_and_what_is_unread_says_why() {
     };
     let clipped_read = Sighting { clipped: true, ..plate("B12CDE", 0.99, 0.0, 120.0) };
     for (sighting, frames, expected) in [
-        (plate("AB12CDE", 0.99, 400.0, 140.0), 1, "dropped"),
+        (plate("AB12CDE", 0.99, 400.0, 140.0), 1, "record AB12CDE 0"),
+        (plate("AB12CDE", 0.8, 400.0, 140.0), 1, "dropped"),
+        (plate("A1B2C3D", 0.99, 400.0, 140.0), 1, "dropped"),
         (blank(140.0, 0.4, false), 9, "dropped"),
         (blank(140.0, 0.9, false), 3, "unread low_confidence"),
         (blank(30.0, 0.9, false), 3, "unread too_small"),
