@@ -38,7 +38,7 @@ pub struct PassageOptions {
     /// A passage closes when its plate was not seen for this long, milliseconds. Default 600: a lamp post or a wiper hides a
     /// plate for less.
     pub settle_ms: u64,
-    /// A slow plate that is lost in mid-picture is hidden by another vehicle: it is waited for this long, milliseconds.
+    /// A standing plate that is lost in mid-picture is hidden by another vehicle: it is waited for this long, milliseconds.
     /// Default 5 000.
     pub settle_hidden_ms: u64,
     /// A vehicle in view for longer gets its record now and none later, milliseconds. Default 30 000: traffic lights, queues and

@@ -23,6 +23,13 @@ const TELLING_GROWTH: f64 = 0.12;
 /// Plate widths a second in the picture below which a plate is slow: a walking pace across the view, a queue along it.
 const SLOW_WIDTHS_A_SECOND: f32 = 2.5;
 
+/// Growth of its width, as a natural logarithm a second, above which a plate is on its way towards or from the camera, however slow it
+/// looks in the picture: a vehicle that drives off shrinks by more until it is out of sight.
+const STANDING_GROWTH_A_SECOND: f64 = 0.15;
+/// The width is followed quickly and slowly, with these time constants in seconds: their difference is its growth.
+const QUICK_S: f64 = 0.2;
+const SLOW_S: f64 = 0.6;
+
 /// The motion of one plate.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Motion {
@@ -33,6 +40,9 @@ pub(super) struct Motion {
     /// Height over width.
     shape: f32,
     growth: Growth,
+    /// The logarithm of the width, smoothed quickly and slowly.
+    quick: f64,
+    slow: f64,
 }
 
 /// Where a plate should be.
@@ -58,7 +68,7 @@ impl Motion {
     pub(super) fn new(at: MonoTime, quad: &Quad<FramePx>) -> Self {
         let (place, width) = place_of(quad);
         let shape = quad.height() / quad.width().max(1.0);
-        Self { at, place, rate: None, width, shape, growth: Growth::default() }
+        Self { at, place, rate: None, width, shape, growth: Growth::default(), quick: width.ln(), slow: width.ln() }
     }
 
     /// Takes a whole plate's place in. `seconds_in_view` counts from the passage's first sighting.
@@ -76,6 +86,8 @@ impl Motion {
                 None => step,
             });
         }
+        self.quick += (1.0 - (-seconds / QUICK_S).exp()) * (width.ln() - self.quick);
+        self.slow += (1.0 - (-seconds / SLOW_S).exp()) * (width.ln() - self.slow);
         (self.at, self.place, self.width) = (at, place, width);
         self.shape = shape;
         self.growth.add(seconds_in_view, width.ln());
@@ -98,6 +110,11 @@ impl Motion {
     /// Which way the vehicle went.
     pub(super) fn direction(&self) -> Direction {
         self.growth.direction()
+    }
+
+    /// Whether the plate stood, or nearly so, when it was seen last.
+    pub(super) fn stands(&self) -> bool {
+        self.is_slow() && (self.quick - self.slow).abs() < STANDING_GROWTH_A_SECOND * (SLOW_S - QUICK_S)
     }
 
     /// Whether the plate was slow or stood when it was seen last.
@@ -181,14 +198,23 @@ mod tests {
 
     #[test]
     fn a_plate_in_a_queue_is_told_from_one_on_its_way() {
-        // 0, 0.75 and 31 m/s.
-        for (step_m, slow) in [(0.0, true), (0.03, true), (0.5, false)] {
+        // 0, 0.75, 6 and 31 m/s.
+        for (step_m, slow, stands) in [(0.0, true, true), (0.03, true, true), (0.24, false, false), (0.5, false, false)] {
             let mut motion = Motion::new(ms(0), &seen(20.0, 0.0));
             for n in 0..20u8 {
                 motion.take(ms(u64::from(n) * 40), &seen(20.0 - step_m * f32::from(n), 0.0), 0.04 * f64::from(n));
             }
-            assert_eq!(motion.is_slow(), slow, "{step_m} m a frame");
+            assert_eq!((motion.is_slow(), motion.stands()), (slow, stands), "{step_m} m a frame");
         }
+    }
+
+    #[test]
+    fn a_vehicle_that_drives_off_far_away_looks_slow_but_does_not_stand() {
+        let mut motion = Motion::new(ms(0), &seen(60.0, 0.0));
+        for n in 0..40u8 {
+            motion.take(ms(u64::from(n) * 40), &seen(60.0 + 0.6 * f32::from(n), 0.0), 0.04 * f64::from(n));
+        }
+        assert!(motion.is_slow() && !motion.stands());
     }
 
     #[test]

@@ -221,9 +221,9 @@ impl Open {
         self.motion.is_slow() && !self.left_clipped
     }
 
-    /// How long it may go unseen before it counts as gone: one that is hidden is waited for.
+    /// How long it may go unseen before it counts as gone: one that stood, and is hidden now, is waited for.
     pub(super) fn patience(&self, options: &PassageOptions) -> Duration {
-        let hidden = self.frames >= options.min_frames && self.is_hidden();
+        let hidden = self.frames >= options.min_frames && self.motion.stands() && !self.left_clipped;
         Duration::from_millis(if hidden { options.settle_ms.max(options.settle_hidden_ms) } else { options.settle_ms })
     }
 
