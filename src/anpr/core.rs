@@ -346,6 +346,7 @@ impl Desk {
     ) {
         let outcome = passage.conclude(&mut self.decoder, &options.passage);
         let stats = &mut self.stats;
+        let is_first = matches!(passage.said, Said::Nothing);
         let repeated = match &outcome {
             _ if !passage.alerts.is_empty() => false,
             Outcome::Record { decoded, .. } if tracker.knows(passage, decoded.vrm.key(), &options.passage).is_some() => {
@@ -360,7 +361,13 @@ impl Desk {
             _ => false,
         };
         if repeated {
-            stats.repeated += 1;
+            // Reported, though nothing is told: one that stands would be due again at once, for ever.
+            if matches!(passage.said, Said::Nothing) {
+                passage.said = Said::Unread;
+            }
+            if is_first {
+                stats.repeated += 1;
+            }
             effects.push(Effect::Dropped { passage: passage.id });
             return;
         }

@@ -468,3 +468,20 @@ fn an_unread_passage_says_what_spoilt_it() {
     road.wait(6000);
     assert_eq!(road.told(), ["unread occluded"]);
 }
+
+#[test]
+fn an_unread_plate_that_stands_beside_one_that_explains_it_is_passed_over_once() {
+    let mut road = Road::new(CoreOptions::default());
+    let stand = |road: &mut Road, seconds: u32| {
+        let both = [plate("AB12CDE", 0.99, 100.0, 140.0), plate("AB12CDE", 0.3, 1400.0, 140.0)];
+        (0..seconds * 25).for_each(|_| road.see(&both));
+    };
+    stand(&mut road, 31);
+    let told = road.told();
+    assert_eq!(told.iter().filter(|w| *w == "record AB12CDE 0").count(), 1, "{told:?}");
+    stand(&mut road, 31);
+    assert_eq!(road.told(), [""; 0]);
+    road.wait(6000);
+    let stats = road.core.stats();
+    assert_eq!((stats.opened, stats.closed, stats.records, stats.repeated), (2, 2, 1, 1));
+}
