@@ -59,6 +59,12 @@ impl PassageAlerts {
         self.told.is_empty()
     }
 
+    /// What was told early has had its last word: it is not said again when the vehicle, which stayed, drives off.
+    pub(super) fn settle(&mut self) {
+        self.told.clear();
+        self.decoded = None;
+    }
+
     /// A record named these hits: they are no news any more.
     pub(super) fn hear(&mut self, hits: &[Hit]) {
         remember(&mut self.heard, hits);

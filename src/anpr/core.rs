@@ -386,6 +386,7 @@ impl Desk {
             stats.alerts += 1;
             effects.push(Effect::Alert(alert));
         });
+        passage.alerts.settle();
         effects.push(match outcome {
             Outcome::Record { decoded, agreeing } => {
                 stats.records += 1;

@@ -485,3 +485,19 @@ fn an_unread_plate_that_stands_beside_one_that_explains_it_is_passed_over_once()
     let stats = road.core.stats();
     assert_eq!((stats.opened, stats.closed, stats.records, stats.repeated), (2, 2, 1, 1));
 }
+
+#[test]
+fn an_early_alert_of_a_vehicle_that_stays_is_retracted_once() {
+    let mut road = Road::new(CoreOptions::default());
+    road.core.apply(list(vec![entry("AB12CDE", Action::Stop, 0)]), &mut Vec::new());
+    (0..3).for_each(|_| road.see(&[plate("AB12CDE", 0.985, 400.0, 45.0)]));
+    // It stands, comes a little nearer, and can't be read any more.
+    for n in 0..160u8 {
+        road.ms += 160;
+        road.see(&[plate("AB12CDE", 0.1, 400.0, (45.0 + 2.0 * f32::from(n)).min(130.0))]);
+    }
+    road.wait(6000);
+    let told = road.told();
+    let last_words: Vec<_> = told.iter().filter(|w| w.starts_with("retracted") || w.starts_with("confirmed")).collect();
+    assert_eq!(last_words, ["retracted AB12CDE 1"], "{told:?}");
+}
