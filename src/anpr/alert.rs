@@ -188,6 +188,15 @@ impl AlertDesk {
         let hits = winner.map_or(&[][..], |(_, hits)| hits);
         let gone: Vec<Hit> = alerts.told.iter().filter(|t| !hits.iter().any(|h| same_entry(h, t))).cloned().collect();
         if let (false, Some(early)) = (gone.is_empty(), alerts.decoded) {
+            // What is taken back must not silence the vehicle that really carries the mark.
+            for hit in &gone {
+                self.cooling.remove(&CoolKey {
+                    camera: on.camera.clone(),
+                    mark: early.vrm.key(),
+                    list: hit.list.clone(),
+                    action: hit.entry.action,
+                });
+            }
             let now_says = winner.map(|(d, _)| d).or(guess).copied().unwrap_or(early);
             tell(on.alert(AlertPhase::Retracted, now_says, gone));
         }

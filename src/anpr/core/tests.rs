@@ -501,3 +501,23 @@ fn an_early_alert_of_a_vehicle_that_stays_is_retracted_once() {
     let last_words: Vec<_> = told.iter().filter(|w| w.starts_with("retracted") || w.starts_with("confirmed")).collect();
     assert_eq!(last_words, ["retracted AB12CDE 1"], "{told:?}");
 }
+
+#[test]
+fn what_was_retracted_does_not_silence_the_vehicle_that_carries_the_mark() {
+    let mut road = Road::new(CoreOptions::default());
+    road.core.apply(list(vec![entry("AB12CDE", Action::Stop, 0)]), &mut Vec::new());
+    for n in 0u8..3 {
+        road.see(&[plate("AB12CDE", 0.985, 400.0 + f32::from(n), 60.0)]);
+    }
+    for n in 0u8..20 {
+        let x = 400.0 + f32::from(n);
+        let near = Sighting { read: Some(read("AB12CDF", 0.93)), ..plate("AB12CDF", 0.985, x, 75.0 + 5.0 * f32::from(n)) };
+        road.see(&[near]);
+    }
+    road.wait(6000);
+    assert_eq!(road.told(), ["early AB12CDE 1", "retracted AB12CDF 1", "record AB12CDF 0"]);
+    road.wait(4000);
+    road.drive("AB12CDE", 0.99, 6);
+    road.wait(1000);
+    assert_eq!(road.told(), ["early AB12CDE 1", "confirmed AB12CDE 1", "record AB12CDE 1"]);
+}
