@@ -50,7 +50,8 @@ pub(super) struct PassageAlerts {
     decoded: Option<Decoded>,
     /// Hits that the cool-down silenced in this passage; counted once.
     silenced: Vec<Hit>,
-    /// Hits that its record named, or that of the passage before it of the same vehicle: no news.
+    /// Hits that people were told of (or that the cool-down silenced) at its record, or at that of the passage before it of the same
+    /// vehicle: no news.
     heard: Vec<Hit>,
 }
 
@@ -65,7 +66,7 @@ impl PassageAlerts {
         self.decoded = None;
     }
 
-    /// A record named these hits: they are no news any more.
+    /// These hits were told with a record: they are no news any more.
     pub(super) fn hear(&mut self, hits: &[Hit]) {
         remember(&mut self.heard, hits);
     }
@@ -173,6 +174,20 @@ impl AlertDesk {
             return None;
         }
         Some(on.alert(AlertPhase::Confirmed, *decoded, hits))
+    }
+
+    /// Whether a mark is on the list in a way that is sure enough to be told at a close, and not among what was `heard`.
+    pub(super) fn is_news(&mut self, on: Occasion<'_>, decoded: &Decoded, heard: &[Hit]) -> bool {
+        self.hits.clear();
+        if let Some(hotlist) = on.hotlist.filter(|_| decoded.confidence >= self.options.min_confidence_at_close) {
+            hotlist.lookup(&decoded.vrm, on.at.utc, &mut self.hits);
+        }
+        self.hits.iter().any(|hit| !heard.iter().any(|known| same_entry(known, hit)))
+    }
+
+    /// Whether a record of this confidence is told at all; below it, its hits may be news yet.
+    pub(super) fn tells(&self, decoded: &Decoded) -> bool {
+        decoded.confidence >= self.options.min_confidence_at_close
     }
 
     /// The last words about a passage: a retraction of what was told early and is no longer so, then a confirmation of what

@@ -347,9 +347,17 @@ impl Desk {
         let outcome = passage.conclude(&mut self.decoder, &options.passage);
         let stats = &mut self.stats;
         let is_first = matches!(passage.said, Said::Nothing);
+        let hotlist = self.hotlist.as_deref();
+        let on = Occasion { passage: passage.id, camera, at: passage.last, hotlist };
+        let alerts = &mut self.alerts;
         let repeated = match &outcome {
             _ if !passage.alerts.is_empty() => false,
-            Outcome::Record { decoded, .. } if tracker.knows(passage, decoded.vrm.key(), &options.passage).is_some() => {
+            // Unless its hit is news: a list that changed between front and rear, or a front that was too unsure to be told.
+            Outcome::Record { decoded, .. }
+                if tracker
+                    .knows(passage, decoded.vrm.key(), &options.passage)
+                    .is_some_and(|heard| !alerts.is_news(on, decoded, heard)) =>
+            {
                 tracker.remember(passage, decoded.vrm.key());
                 passage.said = Said::Record(*decoded);
                 true
@@ -371,8 +379,6 @@ impl Desk {
             effects.push(Effect::Dropped { passage: passage.id });
             return;
         }
-        let hotlist = self.hotlist.as_deref();
-        let on = Occasion { passage: passage.id, camera, at: passage.last, hotlist };
         let mut hits = Vec::new();
         if let (Outcome::Record { decoded, .. }, Some(hotlist)) = (&outcome, hotlist) {
             hotlist.lookup(&decoded.vrm, passage.last.utc, &mut hits);
@@ -386,12 +392,15 @@ impl Desk {
             stats.alerts += 1;
             effects.push(Effect::Alert(alert));
         });
+        let is_told = winner.is_some_and(|(decoded, _)| self.alerts.tells(decoded)) || !passage.alerts.is_empty();
         passage.alerts.settle();
         effects.push(match outcome {
             Outcome::Record { decoded, agreeing } => {
                 stats.records += 1;
                 passage.said = Said::Record(decoded);
-                passage.alerts.hear(&hits);
+                if is_told {
+                    passage.alerts.hear(&hits);
+                }
                 tracker.remember(passage, decoded.vrm.key());
                 Effect::Record(Box::new(CaptureRecord {
                     passage: passage.id,

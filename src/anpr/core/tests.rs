@@ -521,3 +521,24 @@ fn what_was_retracted_does_not_silence_the_vehicle_that_carries_the_mark() {
     road.wait(1000);
     assert_eq!(road.told(), ["early AB12CDE 1", "confirmed AB12CDE 1", "record AB12CDE 1"]);
 }
+
+#[test]
+fn a_hit_that_nobody_was_told_of_is_told_when_the_vehicle_is_seen_again() {
+    // The front plate too unsure to be told, the rear plate clear.
+    let mut road = Road::new(CoreOptions::default());
+    road.core.apply(list(vec![entry("AB12CDE", Action::Stop, 0)]), &mut Vec::new());
+    road.drive("AB12CDE", 0.7, 3);
+    road.wait(700);
+    assert_eq!(road.told(), ["record AB12CDE 1"]);
+    road.drive("AB12CDE", 0.99, 6);
+    road.wait(700);
+    assert_eq!(road.told(), ["early AB12CDE 1", "confirmed AB12CDE 1", "record AB12CDE 1"]);
+    // The list comes between front and rear, and the rear is not sure enough for an early alert.
+    let mut road = Road::new(CoreOptions::default());
+    road.drive("AB12CDE", 0.99, 6);
+    road.wait(700);
+    road.core.apply(list(vec![entry("AB12CDE", Action::Stop, 0)]), &mut road.effects);
+    road.drive("AB12CDE", 0.85, 6);
+    road.wait(700);
+    assert_eq!(road.told(), ["record AB12CDE 0", "confirmed AB12CDE 1", "record AB12CDE 1"]);
+}
