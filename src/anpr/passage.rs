@@ -240,6 +240,12 @@ impl Tracker {
 
     /// Whether a passage that reads as `mark` is a vehicle that has its record already; if so, the hits that were told about it.
     pub(super) fn knows(&self, passage: &Open, mark: VrmKey, options: &PassageOptions) -> Option<&[Hit]> {
+        // A vehicle that stays is remembered while it is still in view: its mark elsewhere at the same time is on another vehicle.
+        let carries = |p: &Open| matches!(p.said, Said::Record(decoded) if decoded.vrm.key() == mark);
+        let beside = |p: &&Open| p.id != passage.id && p.first.mono < passage.first.mono && p.last.mono >= passage.first.mono;
+        if self.open.iter().filter(beside).any(carries) {
+            return None;
+        }
         self.memory.knows(passage, mark, options)
     }
 

@@ -542,3 +542,16 @@ fn a_hit_that_nobody_was_told_of_is_told_when_the_vehicle_is_seen_again() {
     road.wait(700);
     assert_eq!(road.told(), ["record AB12CDE 0", "confirmed AB12CDE 1", "record AB12CDE 1"]);
 }
+
+#[test]
+fn the_mark_of_a_vehicle_that_stays_on_one_that_passes_is_told_too() {
+    let mut road = Road::new(CoreOptions::default());
+    let parked = plate("AB12CDE", 0.99, 100.0, 140.0);
+    (0..31 * 25).for_each(|_| road.see(std::slice::from_ref(&parked)));
+    for n in 0..10u8 {
+        road.see(&[parked.clone(), plate("AB12CDE", 0.99, 1300.0 + 20.0 * f32::from(n), 140.0)]);
+    }
+    road.wait(6000);
+    let records = road.told().iter().filter(|w| w.starts_with("record")).count();
+    assert_eq!(records, 2, "a cloned plate is for people to know");
+}
