@@ -144,7 +144,9 @@ impl AlertDesk {
         }
         self.hits.clear();
         on.hotlist?.lookup(&decoded.vrm, on.at.utc, &mut self.hits);
-        let known = |hit: &Hit| [&alerts.told, &alerts.silenced, &alerts.heard].into_iter().flatten().any(|t| same_entry(t, hit));
+        let full = alerts.told.len() >= MAX_TOLD;
+        let known =
+            |hit: &Hit| full || [&alerts.told, &alerts.silenced, &alerts.heard].into_iter().flatten().any(|t| same_entry(t, hit));
         if self.hits.iter().all(known) {
             return None;
         }
@@ -168,11 +170,15 @@ impl AlertDesk {
             return None;
         }
         let hits = std::mem::take(&mut self.hits);
-        alerts.hear(&hits);
         if !self.may_tell(on.camera, decoded.vrm.key(), on.at.mono, &hits) {
-            self.silenced += 1;
+            // Told when the cool-down is over, if the vehicle stays that long; counted once.
+            if alerts.silenced.is_empty() {
+                self.silenced += 1;
+            }
+            remember(&mut alerts.silenced, &hits);
             return None;
         }
+        alerts.hear(&hits);
         Some(on.alert(AlertPhase::Confirmed, *decoded, hits))
     }
 

@@ -7,7 +7,8 @@
 //! # Order of effects
 //! Within a frame: passages that were due close first, oldest first; then each sighting's `Keep`, and with it the early alert it
 //! brought about. At a close: retracted or confirmed alert first, then the record or unread passage (the alert lane is the faster one,
-//! and both name the same passage), or `Dropped`. Exactly one of `Record`, `Unread`, `Dropped` ends each passage.
+//! and both name the same passage), or `Dropped`. A passage has at most one `Record` and at most one `Unread`, and nothing is said of it after its `Record` but alerts. One
+//! that is over ends with its `Record`, its `Unread` or `Dropped`; one that stayed after either of the first two ends with `Dropped`.
 
 #[cfg(test)]
 mod properties;
@@ -19,7 +20,7 @@ use std::sync::Arc;
 
 pub use super::alert::AlertOptions;
 use super::alert::{AlertDesk, Occasion};
-use super::decode::{DecodeOptions, Decoder};
+use super::decode::{DecodeOptions, Decoded, Decoder};
 use super::hotlist::{Hit, Hotlist};
 use super::passage::{Due, Open, Outcome, Said, Tracker};
 pub use super::passage::{Legibility, PassageOptions, Sighting};
@@ -235,7 +236,10 @@ impl Core {
         for n in 0..joined {
             let join = tracker.joined()[n];
             let Some(passage) = tracker.open_mut(join.passage) else { continue };
-            if matches!(passage.said, Said::Record(_)) {
+            if let Said::Record(before) = passage.said {
+                if taken[join.sighting].read.is_some() {
+                    desk.read_on(camera, passage, &before, options, effects);
+                }
                 continue;
             }
             if join.is_best {
@@ -291,6 +295,35 @@ impl Desk {
         if let Some(alert) = self.alerts.again(on, &decoded, &mut passage.alerts) {
             self.stats.alerts += 1;
             effects.push(Effect::Alert(alert));
+        }
+    }
+
+    /// A vehicle that stays and has its record is read on: what was too unsure to be told may be sure by now, and a mark that was
+    /// wrong gets a passage of its own, with the reads so far.
+    fn read_on(
+        &mut self,
+        camera: &CameraId,
+        passage: &mut Open,
+        before: &Decoded,
+        options: &CoreOptions,
+        effects: &mut Vec<Effect>,
+    ) {
+        let Some(fused) = passage.fused(&mut self.decoder, &options.passage).filter(|f| !f.only_clipped) else { return };
+        let is_sure = fused.decoded.confidence >= options.alert.min_confidence && fused.agreeing >= options.alert.min_agreeing;
+        if !is_sure {
+            return;
+        }
+        if fused.decoded.vrm.key() == before.vrm.key() {
+            let on = Occasion { passage: passage.id, camera, at: passage.last, hotlist: self.hotlist.as_deref() };
+            if let Some(alert) = self.alerts.again(on, &fused.decoded, &mut passage.alerts) {
+                self.stats.alerts += 1;
+                effects.push(Effect::Alert(alert));
+            }
+        } else if fused.decoded.confidence > before.confidence {
+            self.stats.closed += 1;
+            self.stats.opened += 1;
+            effects.push(Effect::Dropped { passage: passage.id });
+            passage.begin_anew(self.ids.next(passage.last.utc));
         }
     }
 
@@ -363,7 +396,7 @@ impl Desk {
                 true
             }
             Outcome::Record { decoded, .. } if passage.frames < options.passage.min_frames => {
-                tracker.explains(passage, Some(decoded.vrm.key()), &options.passage)
+                !alerts.is_news(on, decoded, &[]) && tracker.explains(passage, Some(decoded.vrm.key()), &options.passage)
             }
             Outcome::Unread { guess, .. } => tracker.explains(passage, guess.map(|g| g.vrm.key()), &options.passage),
             _ => false,
@@ -394,6 +427,9 @@ impl Desk {
         });
         let is_told = winner.is_some_and(|(decoded, _)| self.alerts.tells(decoded)) || !passage.alerts.is_empty();
         passage.alerts.settle();
+        if !matches!(outcome, Outcome::Record { .. }) {
+            passage.forget_best();
+        }
         effects.push(match outcome {
             Outcome::Record { decoded, agreeing } => {
                 stats.records += 1;

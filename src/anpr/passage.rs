@@ -47,7 +47,7 @@ pub struct PassageOptions {
     /// The same mark seen again within this time is the same vehicle (its rear plate after its front plate), milliseconds.
     /// Default 3 000.
     pub same_vehicle_ms: u64,
-    /// A vehicle that was hidden and comes out where it was lost within this time is the same one, milliseconds. Default 180 000.
+    /// A vehicle that was hidden and comes out where it was lost within this time is the same one, milliseconds. Default 90 000.
     pub hidden_memory_ms: u64,
     /// Most passages open at one time, 1..=256. Default 32; one more closes the one unseen for longest, and is counted.
     pub max_open: usize,
@@ -85,7 +85,7 @@ impl Default for PassageOptions {
             settle_hidden_ms: 5_000,
             record_after_ms: 30_000,
             same_vehicle_ms: 3_000,
-            hidden_memory_ms: 180_000,
+            hidden_memory_ms: 90_000,
             max_open: 32,
             max_sightings: 32,
             max_reads: 24,
@@ -253,10 +253,11 @@ impl Tracker {
     /// record or is in view.
     pub(super) fn explains(&self, passage: &Open, guess: Option<VrmKey>, options: &PassageOptions) -> bool {
         let related = |guess| {
-            let mut in_view = self.open.iter().filter_map(|p| p.sure_mark(options));
-            self.memory.explains(passage, guess, options) || in_view.any(|sure| likeness::are_related(sure, guess))
+            let mut in_view = self.open.iter().filter(|p| !passage.is_companion(p.id) && p.passes_by(passage));
+            self.memory.explains(passage, guess, options)
+                || in_view.any(|p| p.sure_mark(options).is_some_and(|sure| likeness::are_related(sure, guess)))
         };
-        guess.is_some_and(related) || self.open.iter().any(|later| later.takes_up(passage))
+        guess.is_some_and(related) || self.open.iter().any(|later| later.takes_up(passage, guess, options))
     }
 
     /// Remembers a vehicle that has its record.
@@ -356,6 +357,16 @@ impl Tracker {
             };
             let is_best = self.open[p].take(sighting, self.own[s], at, frame, options);
             self.joined.push(Joined { sighting: s, passage: p, is_best });
+        }
+        for (n, one) in self.joined.iter().enumerate() {
+            for other in &self.joined[n + 1..] {
+                let (a, b) = (&sightings[one.sighting].quad, &sightings[other.sighting].quad);
+                if a.centre().distance(b.centre()) > f32::midpoint(a.width(), b.width()) {
+                    let (one_id, other_id) = (self.open[one.passage].id, self.open[other.passage].id);
+                    self.open[one.passage].meet(other_id);
+                    self.open[other.passage].meet(one_id);
+                }
+            }
         }
         &self.joined
     }

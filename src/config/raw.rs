@@ -209,7 +209,7 @@ impl Default for RawPassage {
             settle_hidden_ms: 5_000,
             record_after_s: 30,
             same_vehicle_ms: 3_000,
-            hidden_memory_s: 180,
+            hidden_memory_s: 90,
             min_confidence: 0.3,
         }
     }

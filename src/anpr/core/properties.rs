@@ -6,8 +6,10 @@ use std::time::Duration;
 use proptest::prelude::*;
 
 use super::*;
+use crate::anpr::hotlist::{Action, HotlistEntry, HotlistVersion, Priority};
 use crate::anpr::read::{PlateRead, Slot};
-use crate::anpr::vrm::{GLYPHS, Glyph};
+use crate::anpr::record::AlertPhase;
+use crate::anpr::vrm::{GLYPHS, Glyph, Vrm};
 use crate::clock::SimClock;
 use crate::geometry::{Quad, Rect};
 
@@ -48,11 +50,19 @@ impl Chance {
     }
 }
 
+fn listed(vrm: &str) -> HotlistEntry {
+    let (vrm, priority) = (Vrm::parse(vrm).unwrap(), Priority::new(0).unwrap());
+    HotlistEntry { vrm, action: Action::Stop, priority, reason: String::new(), valid_from: None, valid_until: None }
+}
+
 fn run(frames: &[(u64, Vec<Chance>)], options: CoreOptions) -> (Vec<Effect>, CoreStats, usize) {
     let start = UtcTime::parse("2026-11-22T12:00:00Z").unwrap();
     let camera = CameraId::new("c1").unwrap();
     let mut core = Core::new(options, Grammar::new(start), 7);
     let (mut effects, mut ms, mut most) = (Vec::new(), 0, 0);
+    let version = HotlistVersion { list: "local".into(), version: "1".into() };
+    let hotlist = Hotlist::new(version, vec![listed(MARKS[0]), listed(MARKS[3])]);
+    core.apply(Event::Hotlist(Some(Arc::new(hotlist))), &mut effects);
     for (seq, (step_ms, plates)) in (0..).zip(frames) {
         ms += step_ms;
         let at = SimClock::at(start, Duration::from_millis(ms));
@@ -96,6 +106,20 @@ proptest! {
         }
         let records: u64 = ends.values().map(|e| u64::from(e[0])).sum();
         prop_assert_eq!(records, stats.records);
+        // Each hit told early has its last word, once: confirmed or taken back.
+        let mut open: BTreeMap<(PassageId, String), i32> = BTreeMap::new();
+        for alert in effects.iter().filter_map(|e| if let Effect::Alert(alert) = e { Some(alert) } else { None }) {
+            for hit in &alert.hits {
+                let words = open.entry((alert.passage, hit.entry.vrm.to_string())).or_default();
+                match alert.phase {
+                    AlertPhase::Early => *words += 1,
+                    AlertPhase::Confirmed => *words = 0,
+                    AlertPhase::Retracted => *words -= 1,
+                }
+                prop_assert!((0..=1).contains(words), "{:?} {}", alert.phase, hit.entry.vrm);
+            }
+        }
+        prop_assert!(open.values().all(|words| *words == 0), "{:?}", open);
         prop_assert_eq!(run(&frames, options).0, effects, "the same again from the same");
     }
 }

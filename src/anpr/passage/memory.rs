@@ -8,8 +8,9 @@ use std::time::Duration;
 
 use super::PassageOptions;
 use super::likeness::are_related;
-use super::open::Open;
+use super::open::{Open, near_path};
 use crate::anpr::hotlist::Hit;
+use crate::anpr::record::PassageId;
 use crate::anpr::vrm::VrmKey;
 use crate::clock::CaptureTime;
 use crate::geometry::{FramePx, Quad};
@@ -24,8 +25,10 @@ const NEAR_WIDTHS: f32 = 4.0;
 /// One vehicle with its record.
 #[derive(Clone, Debug)]
 struct Gone {
+    id: PassageId,
     key: VrmKey,
     last: CaptureTime,
+    entered: Quad<FramePx>,
     place: Quad<FramePx>,
     hidden: bool,
     /// What was told about it.
@@ -55,14 +58,27 @@ impl Memory {
         {
             self.gone.remove(oldest);
         }
-        self.gone.push(Gone { key, last: passage.last, place: passage.left, hidden: passage.is_hidden(), heard });
+        self.gone.push(Gone {
+            id: passage.id,
+            key,
+            last: passage.last,
+            entered: passage.entered,
+            place: passage.left,
+            hidden: passage.is_hidden(),
+            heard,
+        });
     }
 
     /// Whether an unread passage whose guess is `key` is what was left of a vehicle that has its record: a few frames behind spray, or
     /// behind the vehicle in front.
     pub(super) fn explains(&self, passage: &Open, key: VrmKey, options: &PassageOptions) -> bool {
-        let near = Duration::from_millis(options.same_vehicle_ms);
-        self.gone.iter().any(|gone| passage.first.mono.since(gone.last.mono) <= near && are_related(gone.key, key))
+        let soon = Duration::from_millis(options.same_vehicle_ms);
+        self.gone.iter().any(|gone| {
+            passage.first.mono.since(gone.last.mono) <= soon
+                && !passage.is_companion(gone.id)
+                && near_path(&gone.entered, &gone.place, passage)
+                && are_related(gone.key, key)
+        })
     }
 
     /// Whether a passage that reads as `key` is a vehicle that has its record already; if so, the hits that were told about it.

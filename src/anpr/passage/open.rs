@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::fusion::{Fused, Fusion, Weighed, is_part};
-use super::likeness::{Likeness, likeness};
+use super::likeness::{Likeness, are_related, likeness};
 use super::motion::Motion;
 use super::reason::Causes;
 use super::{Own, PassageOptions, Sighting};
@@ -23,6 +23,12 @@ const LONE_CONFIDENCE: f32 = 0.9;
 const BLANK_FRAMES: u32 = 3;
 /// How far, as a share of the usual way, a sighting without characters may be from a passage with some, or the other way round.
 const MISMATCHED_REACH: f32 = 0.4;
+/// A guess of so few characters says nothing about the mark.
+const MOST_SCRAPS: usize = 2;
+/// Most passages remembered that were in view together with one.
+const COMPANIONS: usize = 8;
+/// How far from a passage's path a piece of it may lie, plate widths.
+const NEAR_WIDTHS: f32 = 4.0;
 /// Seconds within which no other vehicle can have taken a plate's place: a text that differs in a character or two is a misread.
 const NO_TIME_TO_SWAP_S: f32 = 0.15;
 
@@ -45,6 +51,8 @@ pub(in crate::anpr) struct Open {
     /// The surest single read free of the edge, with what it says alone.
     surest: Option<(PlateRead, Own)>,
     causes: Causes,
+    /// Passages whose plates were elsewhere in the same picture: other vehicles, whatever they read like.
+    companions: [Option<PassageId>; COMPANIONS],
     pub(super) fusion: Fusion,
     /// What was told about it so far.
     pub(in crate::anpr) alerts: PassageAlerts,
@@ -98,6 +106,7 @@ impl Open {
             ever_whole: false,
             surest: None,
             causes: Causes::default(),
+            companions: [None; COMPANIONS],
             fusion,
             alerts: PassageAlerts::default(),
             said: Said::Nothing,
@@ -201,14 +210,52 @@ impl Open {
         (distance <= reach && resized <= stretch).then(|| distance / reach + 0.5 * resized / stretch + text_cost)
     }
 
-    /// Whether it began where an earlier passage was about to be: the same plate, lost for a moment while it was hard to read.
-    pub(super) fn takes_up(&self, earlier: &Self) -> bool {
+    /// Whether it began where an earlier, shorter passage was about to be: the same plate, lost for a moment while it was hard to
+    /// read. `guess` is what the earlier one may have been.
+    pub(super) fn takes_up(&self, earlier: &Self, guess: Option<VrmKey>, options: &PassageOptions) -> bool {
         let expected = earlier.motion.expected(self.first.mono);
         let widths = f32::midpoint(self.entered.width(), expected.width).max(1.0);
+        let contradicts = match (guess, self.sure_mark(options)) {
+            (Some(guess), Some(sure)) => guess.glyphs().len() > MOST_SCRAPS && !are_related(guess, sure),
+            _ => false,
+        };
         self.first.mono > earlier.last.mono
-            && self.frames > earlier.frames
+            && self.first.mono.since(earlier.last.mono) <= Duration::from_millis(options.settle_ms)
+            && self.frames > 3 * earlier.frames
+            && !contradicts
             && expected.centre.distance(self.entered.centre()) <= 1.5 * widths
             && (self.entered.width().max(1.0) / expected.width).ln().abs() <= 0.5
+    }
+
+    /// Whether a passage lies on its way, or at either end of it.
+    pub(super) fn passes_by(&self, other: &Self) -> bool {
+        near_path(&self.entered, &self.left, other)
+    }
+
+    /// Whether the two were seen in one picture in different places.
+    pub(super) fn is_companion(&self, other: PassageId) -> bool {
+        self.companions.contains(&Some(other))
+    }
+
+    /// Notes that another passage's plate was elsewhere in the same picture.
+    pub(super) fn meet(&mut self, other: PassageId) {
+        if !self.is_companion(other)
+            && let Some(free) = self.companions.iter_mut().find(|c| c.is_none())
+        {
+            *free = Some(other);
+        }
+    }
+
+    /// Its pixels were let go: the next sighting is the best again.
+    pub(in crate::anpr) fn forget_best(&mut self) {
+        self.best.quality = -1.0;
+    }
+
+    /// Its record was wrong: from now on it is a passage of another name, with all its reads.
+    pub(in crate::anpr) fn begin_anew(&mut self, id: PassageId) {
+        (self.id, self.first, self.said) = (id, self.last, Said::Nothing);
+        self.alerts = PassageAlerts::default();
+        self.forget_best();
     }
 
     /// Its mark, if a single read leaves no doubt.
@@ -295,6 +342,19 @@ impl Open {
             direction: self.motion.direction(),
         }
     }
+}
+
+/// Whether a passage lies between where another one came in and where it was last, or within some plate widths of that.
+pub(super) fn near_path(entered: &Quad<FramePx>, left: &Quad<FramePx>, other: &Open) -> bool {
+    let (from, to) = (entered.centre(), left.centre());
+    let reach = NEAR_WIDTHS * entered.width().max(left.width()).max(1.0);
+    let near = |p: Point<FramePx>| {
+        p.x >= from.x.min(to.x) - reach
+            && p.x <= from.x.max(to.x) + reach
+            && p.y >= from.y.min(to.y) - reach
+            && p.y <= from.y.max(to.y) + reach
+    };
+    near(other.entered.centre()) && near(other.left.centre())
 }
 
 /// Whether most reads say parts of what others say whole.
