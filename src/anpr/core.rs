@@ -78,11 +78,11 @@ pub enum Effect {
         sighting: usize,
     },
     /// Tell people.
-    Alert(Alert),
+    Alert(Box<Alert>),
     /// A passage closed and was read.
     Record(Box<CaptureRecord>),
     /// A passage closed and was not read.
-    Unread(UnreadPassage),
+    Unread(Box<UnreadPassage>),
     /// A passage closed without a word: let its pixels go.
     Dropped {
         /// The passage.
@@ -294,7 +294,7 @@ impl Desk {
         let on = Occasion { passage: passage.id, camera, at: passage.last, hotlist: self.hotlist.as_deref() };
         if let Some(alert) = self.alerts.again(on, &decoded, &mut passage.alerts) {
             self.stats.alerts += 1;
-            effects.push(Effect::Alert(alert));
+            effects.push(Effect::Alert(Box::new(alert)));
         }
     }
 
@@ -317,7 +317,7 @@ impl Desk {
             let on = Occasion { passage: passage.id, camera, at: passage.last, hotlist: self.hotlist.as_deref() };
             if let Some(alert) = self.alerts.again(on, &fused.decoded, &mut passage.alerts) {
                 self.stats.alerts += 1;
-                effects.push(Effect::Alert(alert));
+                effects.push(Effect::Alert(Box::new(alert)));
             }
         } else if fused.decoded.confidence > before.confidence {
             self.stats.closed += 1;
@@ -344,7 +344,7 @@ impl Desk {
         let on = Occasion { passage: passage.id, camera, at: passage.last, hotlist: Some(hotlist) };
         if let Some(alert) = self.alerts.early(on, &fused.decoded, fused.agreeing, &mut passage.alerts) {
             self.stats.alerts += 1;
-            effects.push(Effect::Alert(alert));
+            effects.push(Effect::Alert(Box::new(alert)));
         }
     }
 
@@ -423,7 +423,7 @@ impl Desk {
         };
         self.alerts.close(on, winner, guess, &passage.alerts, |alert| {
             stats.alerts += 1;
-            effects.push(Effect::Alert(alert));
+            effects.push(Effect::Alert(Box::new(alert)));
         });
         let is_told = winner.is_some_and(|(decoded, _)| self.alerts.tells(decoded)) || !passage.alerts.is_empty();
         passage.alerts.settle();
@@ -457,7 +457,13 @@ impl Desk {
                 stats.unread += 1;
                 passage.said = Said::Unread;
                 let sightings = passage.sightings(camera);
-                Effect::Unread(UnreadPassage { passage: passage.id, sightings, reason, guess })
+                Effect::Unread(Box::new(UnreadPassage {
+                    passage: passage.id,
+                    sightings,
+                    reason,
+                    guess,
+                    best_read: passage.best_read(),
+                }))
             }
             Outcome::Dropped => {
                 stats.dropped += 1;

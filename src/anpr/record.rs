@@ -146,6 +146,8 @@ pub struct UnreadPassage {
     pub reason: UnreadReason,
     /// The best guess, if there was one at all; never matched against a hotlist.
     pub guess: Option<Decoded>,
+    /// What the frame that was read best says alone; none when it alone makes no mark.
+    pub best_read: Option<Decoded>,
 }
 
 /// How far an alert has come. All phases of one passage carry the same passage id.

@@ -264,6 +264,17 @@ pub(super) fn resolve(raw: &RawConfig, base: &Path) -> Result<Settings, Vec<Faul
     let health_period = Duration::from_secs(c.integer("health.period_s", raw.health.period_s, 1, 3_600));
     let alert_expiry_s = c.integer("alert.expiry_s", raw.alert.expiry_s, 10, 86_400);
 
+    for (i, camera) in raw.camera.iter().enumerate().filter(|(_, camera)| camera.kind == "stills") {
+        if camera.interval_ms >= raw.passage.settle_ms {
+            c.fault(
+                format!("camera[{i}].interval_ms"),
+                format!(
+                    "{} is not less than passage.settle_ms, {}: each picture of a vehicle would be a passage of its own; settle later",
+                    camera.interval_ms, raw.passage.settle_ms
+                ),
+            );
+        }
+    }
     let cameras: Vec<CameraSettings> =
         raw.camera.iter().enumerate().filter_map(|(i, camera)| resolve_camera(&mut c, i, camera)).collect();
     if raw.camera.is_empty() {

@@ -84,6 +84,18 @@ fn scans_are_more_frequent_than_passages_settle() {
 }
 
 #[test]
+fn pictures_are_more_frequent_than_passages_settle() {
+    let stills = |interval_ms: u32, settle_ms: u32| {
+        let pictures = tempfile::tempdir().expect("a folder");
+        let camera = format!("id = \"s\"\nkind = \"stills\"\npath = {:?}\ninterval_ms = {interval_ms}", pictures.path());
+        load_text(&format!("[passage]\nsettle_ms = {settle_ms}\n[[camera]]\n{camera}"))
+    };
+    let error = stills(1000, 600).expect_err("one a second").to_string();
+    assert!(error.contains("interval_ms") && error.contains("1000 is not less than passage.settle_ms, 600"), "{error}");
+    assert!(stills(1000, 2500).is_ok());
+}
+
+#[test]
 fn an_evidence_profile_sets_all_caps_and_keys_go_on_top() {
     let of = |extra: &str| load_text(extra).expect(extra).evidence;
     let full = of("[evidence]\nprofile = \"full\"\noverview_max_bytes = 500000");

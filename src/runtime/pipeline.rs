@@ -145,14 +145,14 @@ impl Pipeline {
                         self.keep(passage, frame, sighting);
                     }
                 }
-                Effect::Alert(alert) => out.push(Outcome::Alert(Box::new(alert))),
+                Effect::Alert(alert) => out.push(Outcome::Alert(alert)),
                 Effect::Record(record) => {
                     let evidence = self.held.remove(&record.passage).map(Box::new);
                     out.push(Outcome::Record(record, evidence));
                 }
                 Effect::Unread(unread) => {
                     let evidence = self.held.remove(&unread.passage).map(Box::new);
-                    out.push(Outcome::Unread(Box::new(unread), evidence));
+                    out.push(Outcome::Unread(unread, evidence));
                 }
                 Effect::Dropped { passage } => {
                     self.held.remove(&passage);

@@ -17,8 +17,9 @@ use crate::clock::CaptureTime;
 use crate::geometry::{FramePx, Point, Quad};
 use crate::ident::{CameraId, FrameSeq};
 
-/// How sure a mark must be when no two reads gave it.
-const LONE_CONFIDENCE: f32 = 0.9;
+/// How sure a mark must be when no two reads of several gave it, and when there is but one frame.
+const PIECED_CONFIDENCE: f32 = 0.6;
+const BRIEF_CONFIDENCE: f32 = 0.9;
 /// After so many frames without any character a passage is taken to have none.
 const BLANK_FRAMES: u32 = 3;
 /// How far, as a share of the usual way, a sighting without characters may be from a passage with some, or the other way round.
@@ -300,7 +301,8 @@ impl Open {
         let ever_believable = fused.is_some_and(|f| believed(&f.decoded))
             || self.surest.is_some_and(|(_, own)| own.confidence >= options.min_confidence);
         // A mark that no two reads gave is pieced together (half-hidden plates end so) or was seen once only. It must be all the surer.
-        let alone = |f: &Fused| f.agreeing < options.min_frames.min(2) && f.decoded.confidence < LONE_CONFIDENCE;
+        let least = if self.frames < options.min_frames { BRIEF_CONFIDENCE } else { PIECED_CONFIDENCE };
+        let alone = |f: &Fused| f.agreeing < options.min_frames.min(2) && f.decoded.confidence < least;
         let brief = self.frames < options.min_frames
             && !fused.is_some_and(|f| !f.only_clipped && !alone(&f) && f.decoded.syntax != SyntaxId::NONE);
         if !told && (brief || (!ever_believable && self.max_score < options.plate_score)) {

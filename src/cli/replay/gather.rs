@@ -1,6 +1,6 @@
 //! What a replay gave, kept without its pixels until the clip is over: only then can it be judged.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 
 use super::clip::Moment;
 use super::judge::{Seen, Span};
@@ -23,11 +23,16 @@ pub(super) struct Gathered {
     pub(super) unread: Vec<UnreadPassage>,
     /// When the first early alert of each passage came, seconds into the clip.
     pub(super) early_s: HashMap<PassageId, f64>,
+    /// Alerts of each phase.
+    pub(super) alerts: BTreeMap<AlertPhase, u64>,
 }
 
 impl Gathered {
     /// Keeps an outcome.
     pub(super) fn add(&mut self, outcome: Outcome, came: Moment) {
+        if let Outcome::Alert(alert) = &outcome {
+            *self.alerts.entry(alert.phase).or_default() += 1;
+        }
         match outcome {
             Outcome::Record(record, _) => self.records.push(Told { record: *record, came }),
             Outcome::Unread(unread, _) => self.unread.push(*unread),

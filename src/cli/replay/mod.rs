@@ -16,8 +16,8 @@ mod summary;
 mod tally;
 mod truth;
 
-use std::fs::File;
 use std::io::{BufWriter, Write};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -191,7 +191,11 @@ fn messages(args: &Args) -> anyhow::Result<Option<Box<dyn Write>>> {
     };
     personal::outside_checkouts(path, "--records", "it would hold marks of real vehicles")?;
     personal::file_place(path, "--records", &args.inputs())?;
-    let file = File::create(path)
+    // As private as the report: nobody but its owner reads it.
+    let mut options = std::fs::OpenOptions::new();
+    options.write(true).create(true).truncate(true).mode(0o600);
+    let file = options
+        .open(path)
         .with_context(|| format!("{}: can't be written; choose another place for --records", path.display()))?;
     Ok(Some(Box::new(BufWriter::new(file))))
 }

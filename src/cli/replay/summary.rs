@@ -101,12 +101,18 @@ fn of_records(tally: &Tally) -> Vec<Figure> {
         let what = format!("{} of them all there is of a vehicle", count.sole);
         figures.push(Figure::text(&format!("  {reason}"), count.all.to_string(), &what));
     }
+    for (phase, count) in &tally.alerts {
+        figures.push(Figure::text(&format!("{} alerts", phase.as_str()), count.to_string(), "told of marks on the hotlist"));
+    }
     let mute = match tally.best_frame_mute {
         0 => String::new(),
         n => format!(", {n} of them no mark at all"),
     };
-    let (best, fused) = (tally.best_frame_wrong.hits, tally.misread.hits);
-    let what = format!("of captured vehicles: by the best frame alone{mute}; fused {fused}: {}", times_fewer(best, fused));
+    let (best, fused) = (tally.best_frame_wrong.hits, tally.fused_wrong.hits);
+    let what = format!(
+        "of vehicles with a record or an unread passage (its guess): by the best frame alone{mute}; fused {fused}: {}",
+        times_fewer(best, fused)
+    );
     figures.push(Figure::share("wrong by best frame", tally.best_frame_wrong, &what));
     figures
 }

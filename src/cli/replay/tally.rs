@@ -10,6 +10,7 @@ use super::gather::{Gathered, Told};
 use super::judge::{Home, Vehicle, Verdict};
 use super::latency::Latencies;
 use super::strata::{Stratum, strata};
+use crate::anpr::record::AlertPhase;
 use crate::anpr::vrm::Vrm;
 use crate::cli::calibration::{Belief, CONFIDENT, Calibration};
 use crate::cli::rate::Rate;
@@ -123,10 +124,14 @@ pub(super) struct Tally {
     pub(super) beyond: Rate,
     /// Of records: the mark is wrong, and the confidence at least [`CONFIDENT`].
     pub(super) wrong_but_sure: Rate,
+    /// Alerts of each phase.
+    pub(super) alerts: BTreeMap<AlertPhase, u64>,
     /// Unread passages by reason.
     pub(super) unread: BTreeMap<&'static str, UnreadCount>,
-    /// Of captured vehicles: the best frame of none of its records alone gives the mark.
+    /// Of vehicles with a record or an unread passage: the best frame of none of these alone gives the mark.
     pub(super) best_frame_wrong: Rate,
+    /// Of those: none of the records' marks, or of the unread passages' guesses, is right.
+    pub(super) fused_wrong: Rate,
     /// Of those: the best frames give no mark at all.
     pub(super) best_frame_mute: u64,
     /// Confidence of every record.
@@ -142,7 +147,12 @@ pub(super) struct Tally {
 impl Tally {
     /// Counts a clip.
     pub(super) fn of(judged: Judged<'_>) -> Self {
-        let mut tally = Self { latencies: Latencies::of(judged), strata: strata(judged), ..Self::default() };
+        let mut tally = Self {
+            latencies: Latencies::of(judged),
+            strata: strata(judged),
+            alerts: judged.gathered.alerts.clone(),
+            ..Self::default()
+        };
         for v in judged.counted() {
             tally.vehicle(judged, v);
         }
@@ -167,15 +177,28 @@ impl Tally {
         self.exactly_one.count(fate.right && fate.records == 1);
         self.repeated.count(fate.records > 1);
         self.further_records += number(fate.records.saturating_sub(1));
+        if fate.is_traced {
+            self.best_frame(judged, v, truth);
+        }
         if fate.records == 0 {
             return;
         }
         self.right.count(fate.right);
         self.folded.count(fate.folded);
         self.misread.count(!fate.right);
-        let alone = || judged.records_of(v).filter_map(|r| r.record.best_read.map(|d| d.vrm));
+    }
+
+    /// Holds the best frames of a vehicle against what all its frames say together. An unread passage counts with its guess: what
+    /// fusion read is one question, whether it was believed another.
+    fn best_frame(&mut self, judged: Judged<'_>, v: usize, truth: Vrm) {
+        let unread = || judged.verdict.unread[v].iter().map(|i| &judged.gathered.unread[*i]);
+        let of_unread = || unread().filter_map(|u| u.best_read.map(|d| d.vrm));
+        let alone = || judged.records_of(v).filter_map(|r| r.record.best_read.map(|d| d.vrm)).chain(of_unread());
+        let guesses = unread().filter_map(|u| u.guess.map(|d| d.vrm));
+        let mut fused = judged.records_of(v).map(|r| r.record.decoded.vrm).chain(guesses);
         self.best_frame_wrong.count(!alone().any(|m| m == truth));
         self.best_frame_mute += u64::from(alone().next().is_none());
+        self.fused_wrong.count(!fused.any(|m| m == truth));
     }
 
     fn record(&mut self, judged: Judged<'_>, i: usize) {

@@ -153,8 +153,13 @@ fn alerts_and_unread_passages_go_there_and_back() {
         (&json["phase"], &json["at"], &json["hits_total"]),
         (&"retracted".into(), &"2026-11-22T00:59:37.480Z".into(), &2.into())
     );
-    let unread =
-        |guess| UnreadPassage { passage: record().passage, sightings: sightings_value(), reason: UnreadReason::Clipped, guess };
+    let unread = |guess| UnreadPassage {
+        passage: record().passage,
+        sightings: sightings_value(),
+        reason: UnreadReason::Clipped,
+        guess,
+        best_read: guess,
+    };
     let json = there_and_back(&UnreadMessage::new(&source(), &unread(Some(decoded_value())), &evidence()));
     assert_eq!((&json["reason"], &json["guess"]["raw"]), (&"clipped".into(), &"A812CDE".into()));
     assert!(there_and_back(&UnreadMessage::new(&source(), &unread(None), &[]))["guess"].is_null());

@@ -63,7 +63,7 @@ pub(crate) fn told(seen: &Seen, confidence: f32, alone: Option<&str>) -> Told {
 
 fn unread(seen: &Seen) -> UnreadPassage {
     let passage = PassageId::new(0, [255; 10]);
-    UnreadPassage { passage, sightings: sightings(seen), reason: UnreadReason::Blurred, guess: None }
+    UnreadPassage { passage, sightings: sightings(seen), reason: UnreadReason::Blurred, guess: None, best_read: None }
 }
 
 /// Counts a clip judged by time, and names its faults.
@@ -125,7 +125,8 @@ fn every_figure_counts_what_it_says() {
     assert_eq!((tally.misattributed, tally.strays, tally.beyond), (rate(1, 8), rate(1, 8), rate(1, 1)));
     assert_eq!(tally.wrong_but_sure, rate(2, 8));
     assert_eq!(tally.unread["blurred"], UnreadCount { all: 2, sole: 1 });
-    assert_eq!((tally.best_frame_wrong, tally.best_frame_mute), (rate(2, 5), 1));
+    assert_eq!((tally.best_frame_wrong, tally.best_frame_mute), (rate(3, 6), 2));
+    assert_eq!(tally.fused_wrong, rate(4, 6));
     assert_eq!(kinds, [Kind::Missed, Kind::Misread, Kind::Misread, Kind::Misattributed, Kind::Duplicate, Kind::Stray]);
     let latencies = &tally.latencies;
     assert!((latencies.sighting.p95_s().expect("five") - 0.1).abs() < 1e-6 && latencies.sighting.sorted_s().len() == 5);
