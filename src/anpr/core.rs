@@ -10,6 +10,7 @@
 //! and both name the same passage), or `Dropped`. A passage has at most one `Record` and at most one `Unread`, and nothing is said of it after its `Record` but alerts. One
 //! that is over ends with its `Record`, its `Unread` or `Dropped`; one that stayed after either of the first two ends with `Dropped`.
 
+mod ids;
 #[cfg(test)]
 mod properties;
 #[cfg(test)]
@@ -18,6 +19,7 @@ mod tests;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use self::ids::IdMaker;
 pub use super::alert::AlertOptions;
 use super::alert::{AlertDesk, Occasion};
 use super::decode::{DecodeOptions, Decoded, Decoder};
@@ -157,7 +159,7 @@ impl Core {
             decoder: Decoder::new(grammar, options.decode),
             alerts: AlertDesk::new(options.alert),
             hotlist: None,
-            ids: IdMaker { seed: id_seed, count: 0 },
+            ids: IdMaker::new(id_seed),
             stats: CoreStats::default(),
         };
         Self { options, cameras: BTreeMap::new(), desk }
@@ -471,29 +473,6 @@ impl Desk {
                 Effect::Dropped { passage: passage.id }
             }
         });
-    }
-}
-
-/// Makes passage ids: birth time, 12 bits of a counter (so ids of one millisecond sort by birth), then 62 bits that mix seed
-/// and counter.
-#[derive(Debug)]
-struct IdMaker {
-    seed: u64,
-    count: u64,
-}
-
-impl IdMaker {
-    fn next(&mut self, at: UtcTime) -> PassageId {
-        // splitmix64: distinct counts give distinct numbers.
-        let mut mixed = self.seed.wrapping_add(self.count.wrapping_mul(0x9e37_79b9_7f4a_7c15));
-        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        mixed ^= mixed >> 31;
-        let mut unique = [0; 10];
-        unique[..2].copy_from_slice(&self.count.to_be_bytes()[6..]);
-        unique[2..].copy_from_slice(&mixed.to_be_bytes());
-        self.count = self.count.wrapping_add(1);
-        PassageId::new(at.as_unix_millis(), unique)
     }
 }
 
