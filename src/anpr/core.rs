@@ -293,8 +293,13 @@ impl Desk {
     ) {
         let Some(passage) = tracker.open_mut(n) else { return };
         let Said::Record(decoded) = passage.said else { return self.alert_early(camera, tracker, n, options, effects) };
+        self.alert_again(camera, passage, &decoded, effects);
+    }
+
+    /// Tells people about a vehicle that stays and has its record, if what is on the list is news.
+    fn alert_again(&mut self, camera: &CameraId, passage: &mut Open, decoded: &Decoded, effects: &mut Vec<Effect>) {
         let on = Occasion { passage: passage.id, camera, at: passage.last, hotlist: self.hotlist.as_deref() };
-        if let Some(alert) = self.alerts.again(on, &decoded, &mut passage.alerts) {
+        if let Some(alert) = self.alerts.again(on, decoded, &mut passage.alerts) {
             self.stats.alerts += 1;
             effects.push(Effect::Alert(Box::new(alert)));
         }
@@ -316,11 +321,7 @@ impl Desk {
             return;
         }
         if fused.decoded.vrm.key() == before.vrm.key() {
-            let on = Occasion { passage: passage.id, camera, at: passage.last, hotlist: self.hotlist.as_deref() };
-            if let Some(alert) = self.alerts.again(on, &fused.decoded, &mut passage.alerts) {
-                self.stats.alerts += 1;
-                effects.push(Effect::Alert(Box::new(alert)));
-            }
+            self.alert_again(camera, passage, &fused.decoded, effects);
         } else if fused.decoded.confidence > before.confidence {
             self.stats.closed += 1;
             self.stats.opened += 1;

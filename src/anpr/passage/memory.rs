@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use super::PassageOptions;
 use super::likeness::are_related;
-use super::open::{Open, near_path};
+use super::open::{NEAR_WIDTHS, Open, near_path};
 use crate::anpr::hotlist::Hit;
 use crate::anpr::record::PassageId;
 use crate::anpr::vrm::VrmKey;
@@ -19,9 +19,6 @@ use crate::geometry::{FramePx, Quad};
 const MOST: usize = 64;
 /// Most hits remembered of one vehicle.
 const MOST_HITS: usize = 64;
-/// How far from where it was lost a hidden vehicle may come out, plate widths.
-const NEAR_WIDTHS: f32 = 4.0;
-
 /// One vehicle with its record.
 #[derive(Clone, Debug)]
 struct Gone {

@@ -28,8 +28,8 @@ const MISMATCHED_REACH: f32 = 0.4;
 const MOST_SCRAPS: usize = 2;
 /// Most passages remembered that were in view together with one.
 const COMPANIONS: usize = 8;
-/// How far from a passage's path a piece of it may lie, plate widths.
-const NEAR_WIDTHS: f32 = 4.0;
+/// How far from a passage's path a piece of it may lie, and from where it was lost a hidden vehicle may come out, plate widths.
+pub(super) const NEAR_WIDTHS: f32 = 4.0;
 /// Seconds within which no other vehicle can have taken a plate's place: a text that differs in a character or two is a misread.
 const NO_TIME_TO_SWAP_S: f32 = 0.15;
 
