@@ -12,7 +12,8 @@ use std::time::{Duration, Instant};
 use criterion::{BatchSize, Criterion, criterion_group, criterion_main};
 use kerbside::anpr::core::{Core, CoreOptions, Effect, Event, Sighting};
 use kerbside::anpr::decode::{DecodeOptions, Decoder};
-use kerbside::anpr::hotlist::{Action, Hotlist, HotlistEntry, HotlistVersion, Priority};
+use kerbside::anpr::hotlist::{Action, Hotlist, HotlistEntry, HotlistVersion, MatchOptions, Priority, Reading, Wanted};
+use kerbside::anpr::odds::GlyphOdds;
 use kerbside::anpr::syntax::Grammar;
 use kerbside::anpr::vrm::Vrm;
 use kerbside::camera::Source;
@@ -181,23 +182,16 @@ fn mark(n: u64) -> Vrm {
 }
 
 fn hotlist(c: &mut Criterion) {
-    let entries = (0..100_000)
-        .map(|n| HotlistEntry {
-            vrm: mark(n * 13),
-            action: Action::Stop,
-            priority: Priority::new(0).unwrap(),
-            reason: "bench".into(),
-            valid_from: None,
-            valid_until: None,
-        })
-        .collect();
-    let list = Hotlist::new(HotlistVersion { list: "bench".into(), version: "1".into() }, entries);
+    let entry = |n: u64| HotlistEntry::new(Wanted::Mark(mark(n * 13)), Action::Stop, Priority::P0);
+    let entries: Vec<_> = (0..100_000).map(entry).collect();
+    let list = Hotlist::new(HotlistVersion { list: "bench".into(), version: "1".into() }, &entries).unwrap();
+    let (odds, options) = (GlyphOdds::default(), MatchOptions::default());
     let (mut hits, mut n) = (Vec::new(), 0);
     c.bench_function("hotlist_lookup/100k", |b| {
         b.iter(|| {
             n += 1;
             hits.clear();
-            list.lookup(black_box(&mark(n)), start(), &mut hits);
+            list.lookup(Reading { vrm: black_box(&mark(n)), odds: &odds }, start(), &options, &mut hits);
             hits.len()
         });
     });

@@ -5,10 +5,11 @@
 //! a higher priority; it silences alerts only, a record always names its hits. What it silences is counted.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::decode::Decoded;
-use super::hotlist::{Action, Hit, Hotlist, Priority};
+use super::hotlist::{Action, Hit, Hotlists, Priority};
 use super::record::{Alert, AlertPhase, PassageId};
 use super::vrm::VrmKey;
 use crate::clock::{CaptureTime, MonoTime};
@@ -90,7 +91,7 @@ pub(super) struct Occasion<'a> {
     pub(super) passage: PassageId,
     pub(super) camera: &'a CameraId,
     pub(super) at: CaptureTime,
-    pub(super) hotlist: Option<&'a Hotlist>,
+    pub(super) hotlists: &'a Hotlists,
 }
 
 impl Occasion<'_> {
@@ -101,7 +102,7 @@ impl Occasion<'_> {
             decoded,
             camera: self.camera.clone(),
             at: self.at,
-            hotlist: self.hotlist.map(|h| h.version().clone()),
+            hotlists: self.hotlists.versions(),
             hits,
         }
     }
@@ -111,7 +112,7 @@ impl Occasion<'_> {
 struct CoolKey {
     camera: CameraId,
     mark: VrmKey,
-    list: String,
+    list: Arc<str>,
     action: Action,
 }
 
@@ -142,8 +143,7 @@ impl AlertDesk {
         if decoded.confidence < self.options.min_confidence || agreeing < self.options.min_agreeing {
             return None;
         }
-        self.hits.clear();
-        on.hotlist?.lookup(&decoded.vrm, on.at.utc, &mut self.hits);
+        on.hotlists.lookup(decoded.reading(), on.at.utc, &mut self.hits);
         let full = alerts.told.len() >= MAX_TOLD;
         let known =
             |hit: &Hit| full || [&alerts.told, &alerts.silenced, &alerts.heard].into_iter().flatten().any(|t| same_entry(t, hit));
@@ -163,8 +163,7 @@ impl AlertDesk {
 
     /// About a vehicle that stays and has its record: what another hotlist says of it, if that is news.
     pub(super) fn again(&mut self, on: Occasion<'_>, decoded: &Decoded, alerts: &mut PassageAlerts) -> Option<Alert> {
-        self.hits.clear();
-        on.hotlist?.lookup(&decoded.vrm, on.at.utc, &mut self.hits);
+        on.hotlists.lookup(decoded.reading(), on.at.utc, &mut self.hits);
         let told = |hit: &Hit| alerts.knows(hit);
         if decoded.confidence < self.options.min_confidence_at_close || self.hits.iter().all(told) {
             return None;
@@ -185,8 +184,8 @@ impl AlertDesk {
     /// Whether a mark is on the list in a way that is sure enough to be told at a close, and not among what was `heard`.
     pub(super) fn is_news(&mut self, on: Occasion<'_>, decoded: &Decoded, heard: &[Hit]) -> bool {
         self.hits.clear();
-        if let Some(hotlist) = on.hotlist.filter(|_| decoded.confidence >= self.options.min_confidence_at_close) {
-            hotlist.lookup(&decoded.vrm, on.at.utc, &mut self.hits);
+        if decoded.confidence >= self.options.min_confidence_at_close {
+            on.hotlists.lookup(decoded.reading(), on.at.utc, &mut self.hits);
         }
         self.hits.iter().any(|hit| !heard.iter().any(|known| same_entry(known, hit)))
     }

@@ -23,7 +23,7 @@ use self::ids::IdMaker;
 pub use super::alert::AlertOptions;
 use super::alert::{AlertDesk, Occasion};
 use super::decode::{DecodeOptions, Decoded, Decoder};
-use super::hotlist::{Hit, Hotlist};
+use super::hotlist::{Hit, Hotlists};
 use super::passage::{Due, Open, Outcome, Said, Tracker};
 pub use super::passage::{Legibility, PassageOptions, Sighting};
 use super::record::{Alert, CaptureRecord, PassageId, UnreadPassage};
@@ -58,8 +58,8 @@ pub enum Event<'a> {
         /// The present moment.
         now: CaptureTime,
     },
-    /// A new list is in force, or none any more.
-    Hotlist(Option<Arc<Hotlist>>),
+    /// Other lists are in force.
+    Hotlists(Arc<Hotlists>),
     /// The camera's clip is over, or the daemon stops: closes every passage of it.
     End {
         /// The camera.
@@ -147,7 +147,7 @@ pub struct Core {
 struct Desk {
     decoder: Decoder,
     alerts: AlertDesk,
-    hotlist: Option<Arc<Hotlist>>,
+    hotlists: Arc<Hotlists>,
     ids: IdMaker,
     stats: CoreStats,
 }
@@ -158,7 +158,7 @@ impl Core {
         let desk = Desk {
             decoder: Decoder::new(grammar, options.decode),
             alerts: AlertDesk::new(options.alert),
-            hotlist: None,
+            hotlists: Arc::default(),
             ids: IdMaker::new(id_seed),
             stats: CoreStats::default(),
         };
@@ -180,8 +180,8 @@ impl Core {
                     self.desk.close_due(camera, tracker, now, &self.options, effects);
                 }
             }
-            Event::Hotlist(hotlist) => {
-                self.desk.hotlist = hotlist;
+            Event::Hotlists(hotlists) => {
+                self.desk.hotlists = hotlists;
                 for (camera, tracker) in &mut self.cameras {
                     for n in 0..tracker.open().len() {
                         self.desk.match_again(camera, tracker, n, &self.options, effects);
@@ -298,7 +298,7 @@ impl Desk {
 
     /// Tells people about a vehicle that stays and has its record, if what is on the list is news.
     fn alert_again(&mut self, camera: &CameraId, passage: &mut Open, decoded: &Decoded, effects: &mut Vec<Effect>) {
-        let on = Occasion { passage: passage.id, camera, at: passage.last, hotlist: self.hotlist.as_deref() };
+        let on = Occasion { passage: passage.id, camera, at: passage.last, hotlists: &self.hotlists };
         if let Some(alert) = self.alerts.again(on, decoded, &mut passage.alerts) {
             self.stats.alerts += 1;
             effects.push(Effect::Alert(Box::new(alert)));
@@ -339,12 +339,12 @@ impl Desk {
         options: &CoreOptions,
         effects: &mut Vec<Effect>,
     ) {
-        let (Some(hotlist), Some(passage)) = (self.hotlist.as_deref(), tracker.open().get(n)) else { return };
+        let Some(passage) = tracker.open().get(n).filter(|_| !self.hotlists.lists().is_empty()) else { return };
         let Some(fused) = passage.fused(&mut self.decoder, &options.passage).filter(|f| !f.only_clipped) else { return };
         let heard = tracker.knows(passage, fused.decoded.vrm.key(), &options.passage).map(<[Hit]>::to_vec);
         let Some(passage) = tracker.open_mut(n) else { return };
         passage.alerts.hear(&heard.unwrap_or_default());
-        let on = Occasion { passage: passage.id, camera, at: passage.last, hotlist: Some(hotlist) };
+        let on = Occasion { passage: passage.id, camera, at: passage.last, hotlists: &self.hotlists };
         if let Some(alert) = self.alerts.early(on, &fused.decoded, fused.agreeing, &mut passage.alerts) {
             self.stats.alerts += 1;
             effects.push(Effect::Alert(Box::new(alert)));
@@ -383,8 +383,8 @@ impl Desk {
         let outcome = passage.conclude(&mut self.decoder, &options.passage);
         let stats = &mut self.stats;
         let is_first = matches!(passage.said, Said::Nothing);
-        let hotlist = self.hotlist.as_deref();
-        let on = Occasion { passage: passage.id, camera, at: passage.last, hotlist };
+        let hotlists = &*self.hotlists;
+        let on = Occasion { passage: passage.id, camera, at: passage.last, hotlists };
         let alerts = &mut self.alerts;
         let repeated = match &outcome {
             _ if !passage.alerts.is_empty() => false,
@@ -416,8 +416,8 @@ impl Desk {
             return;
         }
         let mut hits = Vec::new();
-        if let (Outcome::Record { decoded, .. }, Some(hotlist)) = (&outcome, hotlist) {
-            hotlist.lookup(&decoded.vrm, passage.last.utc, &mut hits);
+        if let Outcome::Record { decoded, .. } = &outcome {
+            hotlists.lookup(decoded.reading(), passage.last.utc, &mut hits);
         }
         let (winner, guess) = match &outcome {
             Outcome::Record { decoded, .. } => (Some((decoded, hits.as_slice())), None),
@@ -448,7 +448,7 @@ impl Desk {
                     best_read: passage.best_read(),
                     reads: passage.reads(),
                     agreeing,
-                    hotlist: hotlist.map(|h| h.version().clone()),
+                    hotlists: hotlists.versions(),
                     hits,
                 }))
             }

@@ -34,6 +34,8 @@ mod search;
 mod tests;
 mod twins;
 
+use super::hotlist::Reading;
+use super::odds::GlyphOdds;
 use super::read::PlateRead;
 use super::syntax::{Grammar, SyntaxId, Template, folded_set};
 use super::vrm::{GLYPHS, Glyph, Vrm};
@@ -75,6 +77,15 @@ pub struct Decoded {
     pub weakest: Weakest,
     /// Runner-ups, likeliest first; texts that look different, not mere twins of the winner.
     pub alternatives: [Option<Candidate>; 4],
+    /// What else each character of `vrm` could be: how well another mark explains the same read.
+    pub odds: GlyphOdds,
+}
+
+impl Decoded {
+    /// What of it is held against hotlists.
+    pub const fn reading(&self) -> Reading<'_> {
+        Reading { vrm: &self.vrm, odds: &self.odds }
+    }
 }
 
 /// How much say grammar has.
@@ -185,6 +196,7 @@ impl Decoder {
             repaired: self.scratch.repaired(&winner),
             weakest: self.scratch.weakest_character(&winner),
             alternatives,
+            odds: self.scratch.odds(&winner),
         })
     }
 

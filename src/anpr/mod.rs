@@ -8,6 +8,7 @@ mod alert;
 pub mod core;
 pub mod decode;
 pub mod hotlist;
+pub mod odds;
 pub mod passage;
 pub mod read;
 pub mod record;

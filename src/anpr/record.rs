@@ -95,8 +95,8 @@ pub struct CaptureRecord {
     pub reads: u32,
     /// Of these, the ones whose own text agrees with the winner (look-alikes folded).
     pub agreeing: u32,
-    /// Hotlist in force when the passage closed.
-    pub hotlist: Option<HotlistVersion>,
+    /// Hotlists in force when the passage closed.
+    pub hotlists: Vec<HotlistVersion>,
     /// Entries that the winner matches, most urgent first.
     pub hits: Vec<Hit>,
 }
@@ -185,8 +185,8 @@ pub struct Alert {
     pub camera: CameraId,
     /// Capture time of the frame that decided this phase.
     pub at: CaptureTime,
-    /// Hotlist in force.
-    pub hotlist: Option<HotlistVersion>,
+    /// Hotlists in force.
+    pub hotlists: Vec<HotlistVersion>,
     /// Entries matched, most urgent first; for a retraction, the entries that the early alert named.
     pub hits: Vec<Hit>,
 }

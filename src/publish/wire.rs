@@ -30,6 +30,12 @@ pub const CONTENT_TYPE: &str = "application/json";
 /// Most hits named in one message; the most urgent come first, and `hits_total` counts all.
 pub const MAX_HITS: usize = 4;
 
+/// Most warning markers named for one hit.
+pub const MAX_MARKERS: usize = 6;
+
+/// Most hotlists named in one message. No more can be in force (`config` sees to it).
+pub const MAX_LISTS: usize = 8;
+
 /// Why a message can't be put into JSON or read from it.
 pub type JsonError = serde_json::Error;
 
@@ -135,20 +141,50 @@ pub struct HotlistWire {
     pub version: String,
 }
 
-/// A match with a hotlist entry.
+/// A character in which a read and an entry differ.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DifferenceWire {
+    /// Place in `vrm`, counted from 0; for a missing character, that of the one behind it.
+    pub place: u8,
+    /// What was read; empty when the entry has a character more.
+    pub read: String,
+    /// What is listed; empty when the read has a character more.
+    pub listed: String,
+}
+
+/// A match with a hotlist entry.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct HitWire {
     /// The list's opaque id.
     pub list: String,
-    /// `exact` or `look_alike`; more classes may come.
+    /// `exact`, `look_alike`, `fuzzy` or `wildcard`.
     pub class: String,
-    /// The mark on the list.
+    /// The mark on the list, or the pattern.
     pub entry_vrm: String,
-    /// `stop`, `assess` or `silent`.
+    /// Where `vrm` and `entry_vrm` differ.
+    pub differs: Vec<DifferenceWire>,
+    /// How well the listed mark explains what the eye saw, against the mark that was read: 1 for the very mark.
+    pub likelihood_ratio: f64,
+    /// `stop`, `assess`, `intelligence` or `silent`. A `silent` hit must not reach anybody near the vehicle.
     pub action: String,
     /// `P0` (most urgent) to `P3`.
     pub priority: String,
-    /// Why it is on the list, in its owner's words; cut at 256 bytes, at 80 with four hits.
+    /// Warning markers: codes of two letters, at most [`MAX_MARKERS`].
+    pub markers: Vec<String>,
+    /// Make of the vehicle as listed; like the following, cut at 32 bytes, or less where the
+    /// message would grow too large, and empty where the list says nothing.
+    pub make: String,
+    /// Model.
+    pub model: String,
+    /// Colour.
+    pub colour: String,
+    /// Who wants it.
+    pub source: String,
+    /// Force and area.
+    pub force: String,
+    /// Id on the Police National Computer.
+    pub pnc_id: String,
+    /// Why it is on the list, in its owner's words; cut at 256 bytes, or less where the message would grow too large.
     pub reason: String,
     /// Why this is a hit, in words; cut likewise.
     pub explanation: String,
@@ -195,8 +231,8 @@ pub struct ReadMessage {
     pub reads: u32,
     /// Of these, the ones whose own text agrees with the winner (O/0 and I/1 counted alike).
     pub agreeing: u32,
-    /// Hotlist in force when the passage closed; none when there was none.
-    pub hotlist: Option<HotlistWire>,
+    /// Hotlists in force when the passage closed, in the order of their ids; at most [`MAX_LISTS`].
+    pub hotlists: Vec<HotlistWire>,
     /// Matches, most urgent first; at most [`MAX_HITS`].
     pub hits: Vec<HitWire>,
     /// Matches in all.
@@ -249,8 +285,8 @@ pub struct AlertMessage {
     /// The mark as fused so far.
     #[serde(flatten)]
     pub decoded: DecodedWire,
-    /// Hotlist in force.
-    pub hotlist: Option<HotlistWire>,
+    /// Hotlists in force, in the order of their ids; at most [`MAX_LISTS`].
+    pub hotlists: Vec<HotlistWire>,
     /// Matches, most urgent first; for a retraction, what the early alert named. At most [`MAX_HITS`].
     pub hits: Vec<HitWire>,
     /// Matches in all.

@@ -75,9 +75,8 @@ pub fn presence(
     board: &HotlistBoard,
     now: CaptureTime,
 ) -> Result<Presence, JsonError> {
-    let hotlist = board.get();
-    let status =
-        |online| StatusMessage::new(source, online, opened.session, hotlist.as_ref().map(|h| h.version()), now.utc).encode();
+    let hotlists = board.get().versions();
+    let status = |online| StatusMessage::new(source, online, opened.session, &hotlists, now.utc).encode();
     Ok(Presence {
         topic: settings.topics.status(),
         schema: StatusMessage::SCHEMA.to_owned(),
@@ -194,7 +193,8 @@ pub fn message(context: &HealthContext<'_>, gauges: &Gauges, now: CaptureTime) -
         health.alarms.insert(0, "the outbox can't be written: records wait in memory".into());
     }
     health.mqtt = MqttHealth::from(&gauges.mqtt.counters());
-    health.hotlist = context.board.get().map(|list| HotlistHealth {
+    let in_force = context.board.get();
+    let lists = in_force.lists().iter().map(|list| HotlistHealth {
         list: list.version().list.clone(),
         version: list.version().version.clone(),
         entries: u64::try_from(list.len()).unwrap_or(u64::MAX),
@@ -202,6 +202,7 @@ pub fn message(context: &HealthContext<'_>, gauges: &Gauges, now: CaptureTime) -
         rejected: context.board.rejected(),
         last_error: context.board.last_error(),
     });
+    health.hotlists = lists.collect();
     if !now.quality.synchronised {
         health.alarms.push("the clock is not synchronised".into());
     }

@@ -8,7 +8,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use crate::anpr::core::{Core, CoreStats, Effect, Event, Sighting};
-use crate::anpr::hotlist::Hotlist;
+use crate::anpr::hotlist::Hotlists;
 use crate::anpr::record::{Alert, CaptureRecord, PassageId, UnreadPassage};
 use crate::clock::CaptureTime;
 use crate::config::Region;
@@ -113,9 +113,9 @@ impl Pipeline {
         self.settle(None, out);
     }
 
-    /// Another hotlist is in force from now on.
-    pub fn hotlist(&mut self, hotlist: Option<Arc<Hotlist>>, out: &mut Vec<Outcome>) {
-        self.core.apply(Event::Hotlist(hotlist), &mut self.effects);
+    /// Other hotlists are in force from now on.
+    pub fn hotlists(&mut self, hotlists: Arc<Hotlists>, out: &mut Vec<Outcome>) {
+        self.core.apply(Event::Hotlists(hotlists), &mut self.effects);
         self.settle(None, out);
     }
 

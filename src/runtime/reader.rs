@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use super::pipeline::{Handled, Outcome, Pipeline};
 use crate::anpr::core::CoreStats;
-use crate::anpr::hotlist::Hotlist;
+use crate::anpr::hotlist::{Hotlist, Hotlists, MatchOptions};
 use crate::camera::slot::{Slots, Taken};
 use crate::clock::{CaptureTime, Clock, MonoTime};
 use crate::ident::CameraId;
@@ -31,7 +31,7 @@ pub struct HotlistBoard {
 
 #[derive(Debug)]
 struct Posted {
-    hotlist: Option<Arc<Hotlist>>,
+    hotlists: Arc<Hotlists>,
     rejected: u64,
     since: MonoTime,
     last_error: Option<String>,
@@ -39,13 +39,15 @@ struct Posted {
 
 impl HotlistBoard {
     /// With the first list, the number of its rows that were left out, and since when it is in force.
-    pub const fn new(hotlist: Option<Arc<Hotlist>>, rejected: u64, since: MonoTime) -> Self {
-        Self { version: AtomicU64::new(1), posted: Mutex::new(Posted { hotlist, rejected, since, last_error: None }) }
+    pub fn new(hotlist: Option<Arc<Hotlist>>, rejected: u64, since: MonoTime) -> Self {
+        let hotlists = Arc::new(Hotlists::new(hotlist.into_iter().collect(), MatchOptions::default()));
+        Self { version: AtomicU64::new(1), posted: Mutex::new(Posted { hotlists, rejected, since, last_error: None }) }
     }
 
     /// Swaps the list; readers take it up at their next frame.
     pub fn set(&self, hotlist: Option<Arc<Hotlist>>, rejected: u64, since: MonoTime) {
-        *self.lock() = Posted { hotlist, rejected, since, last_error: None };
+        let hotlists = Arc::new(Hotlists::new(hotlist.into_iter().collect(), MatchOptions::default()));
+        *self.lock() = Posted { hotlists, rejected, since, last_error: None };
         self.version.fetch_add(1, Ordering::Release);
     }
 
@@ -55,8 +57,8 @@ impl HotlistBoard {
     }
 
     /// The list in force.
-    pub fn get(&self) -> Option<Arc<Hotlist>> {
-        self.lock().hotlist.clone()
+    pub fn get(&self) -> Arc<Hotlists> {
+        Arc::clone(&self.lock().hotlists)
     }
 
     /// Since when it is.
@@ -145,7 +147,7 @@ impl ReaderThread {
             let version = self.board.version.load(Ordering::Acquire);
             if version != hotlist_version {
                 hotlist_version = version;
-                self.pipeline.hotlist(self.board.get(), &mut out);
+                self.pipeline.hotlists(self.board.get(), &mut out);
             }
             match self.slots.take(last, Duration::from_millis(100)) {
                 Taken::Frame(slot, frame) => {

@@ -6,7 +6,7 @@ use std::time::Duration;
 use proptest::prelude::*;
 
 use super::*;
-use crate::anpr::hotlist::{Action, HotlistEntry, HotlistVersion, Priority};
+use crate::anpr::hotlist::{Action, Hotlist, HotlistEntry, HotlistVersion, MatchOptions, Priority, Wanted};
 use crate::anpr::read::{PlateRead, Slot};
 use crate::anpr::record::AlertPhase;
 use crate::anpr::vrm::{GLYPHS, Glyph, Vrm};
@@ -51,8 +51,7 @@ impl Chance {
 }
 
 fn listed(vrm: &str) -> HotlistEntry {
-    let (vrm, priority) = (Vrm::parse(vrm).unwrap(), Priority::new(0).unwrap());
-    HotlistEntry { vrm, action: Action::Stop, priority, reason: String::new(), valid_from: None, valid_until: None }
+    HotlistEntry::new(Wanted::Mark(Vrm::parse(vrm).unwrap()), Action::Stop, Priority::P0)
 }
 
 fn run(frames: &[(u64, Vec<Chance>)], options: CoreOptions) -> (Vec<Effect>, CoreStats, usize) {
@@ -61,8 +60,8 @@ fn run(frames: &[(u64, Vec<Chance>)], options: CoreOptions) -> (Vec<Effect>, Cor
     let mut core = Core::new(options, Grammar::new(start), 7);
     let (mut effects, mut ms, mut most) = (Vec::new(), 0, 0);
     let version = HotlistVersion { list: "local".into(), version: "1".into() };
-    let hotlist = Hotlist::new(version, vec![listed(MARKS[0]), listed(MARKS[3])]);
-    core.apply(Event::Hotlist(Some(Arc::new(hotlist))), &mut effects);
+    let hotlist = Arc::new(Hotlist::new(version, &[listed(MARKS[0]), listed(MARKS[3])]).unwrap());
+    core.apply(Event::Hotlists(Arc::new(Hotlists::new(vec![hotlist], MatchOptions::default()))), &mut effects);
     for (seq, (step_ms, plates)) in (0..).zip(frames) {
         ms += step_ms;
         let at = SimClock::at(start, Duration::from_millis(ms));
@@ -110,13 +109,13 @@ proptest! {
         let mut open: BTreeMap<(PassageId, String), i32> = BTreeMap::new();
         for alert in effects.iter().filter_map(|e| if let Effect::Alert(alert) = e { Some(alert) } else { None }) {
             for hit in &alert.hits {
-                let words = open.entry((alert.passage, hit.entry.vrm.to_string())).or_default();
+                let words = open.entry((alert.passage, hit.entry.wanted.to_string())).or_default();
                 match alert.phase {
                     AlertPhase::Early => *words += 1,
                     AlertPhase::Confirmed => *words = 0,
                     AlertPhase::Retracted => *words -= 1,
                 }
-                prop_assert!((0..=1).contains(words), "{:?} {}", alert.phase, hit.entry.vrm);
+                prop_assert!((0..=1).contains(words), "{:?} {}", alert.phase, hit.entry.wanted);
             }
         }
         prop_assert!(open.values().all(|words| *words == 0), "{:?}", open);

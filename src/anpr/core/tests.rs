@@ -5,7 +5,7 @@ mod seen_again;
 use std::time::Duration;
 
 use super::*;
-use crate::anpr::hotlist::{Action, HotlistEntry, HotlistVersion, Priority};
+use crate::anpr::hotlist::{Action, Hotlist, HotlistEntry, HotlistVersion, MatchOptions, Priority, Wanted};
 use crate::anpr::read::{PlateRead, Slot};
 use crate::anpr::record::{AlertPhase, UnreadReason};
 use crate::anpr::vrm::{GLYPHS, Glyph, Vrm};
@@ -40,12 +40,13 @@ fn plate(text: &str, p: f32, x: f32, width: f32) -> Sighting {
 
 fn entry(vrm: &str, action: Action, priority: u8) -> HotlistEntry {
     let priority = Priority::new(priority).unwrap();
-    HotlistEntry { vrm: Vrm::parse(vrm).unwrap(), action, priority, reason: String::new(), valid_from: None, valid_until: None }
+    HotlistEntry::new(Wanted::Mark(Vrm::parse(vrm).unwrap()), action, priority)
 }
 
 fn list(entries: Vec<HotlistEntry>) -> Event<'static> {
     let version = HotlistVersion { list: "local".into(), version: "1".into() };
-    Event::Hotlist(Some(Arc::new(Hotlist::new(version, entries))))
+    let list = Arc::new(Hotlist::new(version, &entries).unwrap());
+    Event::Hotlists(Arc::new(Hotlists::new(vec![list], MatchOptions::default())))
 }
 
 impl Road {
@@ -201,7 +202,7 @@ fn a_swapped_list_takes_back_what_it_no_longer_holds() {
     let mut road = Road::new(CoreOptions::default());
     road.core.apply(list(vec![entry("AB12CDE", Action::Stop, 0)]), &mut Vec::new());
     road.drive("AB12CDE", 0.99, 4);
-    road.core.apply(Event::Hotlist(None), &mut Vec::new());
+    road.core.apply(Event::Hotlists(Arc::default()), &mut Vec::new());
     road.wait(1000);
     assert_eq!(road.told(), ["early AB12CDE 1", "retracted AB12CDE 1", "record AB12CDE 0"]);
 }

@@ -5,6 +5,7 @@
 //! wins can't be bettered by giving any one character back to the eye.
 
 use super::{Decoder, PRESENCE_FLOOR, SHAPE_FLOOR, Weakest};
+use crate::anpr::odds::GlyphOdds;
 use crate::anpr::read::PlateRead;
 use crate::anpr::vrm::{GLYPHS, Glyph, Vrm};
 
@@ -155,6 +156,30 @@ impl Scratch {
         #[allow(clippy::cast_possible_truncation)] // between 0 and 1
         let probability = least as f32;
         Weakest { place, probability }
+    }
+
+    /// What else the characters of a choice could be.
+    pub(super) fn odds(&self, choice: &Choice) -> GlyphOdds {
+        let mut odds = GlyphOdds::default();
+        let mut place = 0u8;
+        for (slot, shape) in self.slots[..self.len].iter().zip(choice.slots) {
+            #[allow(clippy::cast_possible_truncation)] // a ratio of probabilities that are kept off zero
+            let ratio = |p: f64, q: f64| (p / q.max(SHAPE_FLOOR)) as f32;
+            let shapes = || Glyph::all().filter(|g| g.folded() == *g).map(|g| (g, slot.shapes[g.index()]));
+            if shape == SKIP {
+                for (glyph, p) in shapes() {
+                    odds.add_extra(place, glyph, ratio(slot.presence * p, 1.0 - slot.presence));
+                }
+                continue;
+            }
+            let won = slot.shapes[usize::from(shape)];
+            for (glyph, p) in shapes().filter(|(g, _)| g.index() != usize::from(shape)) {
+                odds.add_other(usize::from(place), glyph, ratio(p, won));
+            }
+            odds.set_absent(usize::from(place), ratio(1.0 - slot.presence, slot.presence * won));
+            place += 1;
+        }
+        odds
     }
 
     /// The reader's own share of the letter of a twin pair (0 for `O`/`0`, 1 for `I`/`1`) at each position of a choice.

@@ -1,13 +1,19 @@
 //! The vehicle-of-interest list: what is wanted, and whether a read is it.
 //!
 //! A [`Hotlist`] is an immutable snapshot, built whole (`index`), shared by reference and swapped whole; nothing edits one in
-//! place. Matching (`match`) knows two classes, exact and look-alike, and always says which and why. Where a list comes from,
-//! whether to trust it and how old it may be are `publish::sync`'s business.
+//! place: a [`Delta`] makes a new one. Matching (`match`) always says how and why. [`Hotlists`] are all that are in force. Where a
+//! list comes from, whether to trust it and how old it may be are `publish::sync`'s business.
 
+mod delta;
 mod entry;
 mod index;
 mod r#match;
+mod pattern;
+mod set;
 
-pub use entry::{Action, HotlistEntry, HotlistVersion, Priority};
-pub use index::Hotlist;
-pub use r#match::{Hit, HitClass};
+pub use delta::{Delta, DeltaError};
+pub use entry::{Action, Detail, Details, HotlistEntry, HotlistVersion, Marker, Priority, Wanted};
+pub use index::{Hotlist, HotlistBuilder, HotlistFull};
+pub use r#match::{Difference, Hit, HitClass, MatchOptions, Reading, Substitutions, rank};
+pub use pattern::Pattern;
+pub use set::Hotlists;

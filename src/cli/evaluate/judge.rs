@@ -153,6 +153,7 @@ pub(super) fn ignored(item: &Item, bounds: Rect<FramePx>) -> bool {
 pub(super) mod tests {
     use super::*;
     use crate::anpr::decode::Weakest;
+    use crate::anpr::odds::GlyphOdds;
     use crate::anpr::syntax::SyntaxId;
     use crate::clock::UtcTime;
 
@@ -170,6 +171,7 @@ pub(super) mod tests {
             repaired: 0,
             weakest: Weakest { place: 0, probability: confidence },
             alternatives: [None; 4],
+            odds: GlyphOdds::default(),
         };
         let bounds = Rect::new(0.0, 0.0, 100.0, 20.0);
         ReadPlate { bounds, corners: bounds.into(), decoded: Some(decoded) }

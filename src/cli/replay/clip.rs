@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::anpr::core::{Core, CoreOptions};
-use crate::anpr::hotlist::Hotlist;
+use crate::anpr::hotlist::Hotlists;
 use crate::anpr::record::CaptureRecord;
 use crate::anpr::syntax::Grammar;
 use crate::camera::clip::ClipSource;
@@ -72,11 +72,11 @@ const REPLAY_BUFFERS: usize = 16;
 
 impl Replay {
     /// Loads the models. `start` is the UTC of the clip's first frame.
-    pub(super) fn new(models: &ModelArgs, start: UtcTime, hotlist: Option<Arc<Hotlist>>) -> Result<Self, Failure> {
+    pub(super) fn new(models: &ModelArgs, start: UtcTime, hotlists: Arc<Hotlists>) -> Result<Self, Failure> {
         let pool = FramePool::new(REPLAY_BUFFERS);
         let core = Core::new(CoreOptions::default(), Grammar::new(start), 0);
         let mut pipeline = Pipeline::new(models.vision()?, core, HashMap::new(), vec![pool.clone()]);
-        pipeline.hotlist(hotlist, &mut Vec::new());
+        pipeline.hotlists(hotlists, &mut Vec::new());
         Ok(Self { pipeline, pool, start })
     }
 
@@ -153,7 +153,7 @@ pub(in crate::cli) struct ClipReader {
 impl ClipReader {
     /// With a second set of models: the first one reads photographs.
     pub(in crate::cli) fn new(models: &ModelArgs) -> Result<Self, Failure> {
-        Ok(Self { replay: Replay::new(models, NOMINAL_START, None)? })
+        Ok(Self { replay: Replay::new(models, NOMINAL_START, Arc::default())? })
     }
 
     /// Hands over each capture record of a clip with its evidence; gives CPU times over all frames.

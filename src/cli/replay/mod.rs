@@ -33,7 +33,7 @@ use self::tally::{Judged, Tally};
 use self::truth::Truth;
 use super::models::ModelArgs;
 use super::{Exit, Failure, complain, personal};
-use crate::anpr::hotlist::Hotlist;
+use crate::anpr::hotlist::{Hotlists, MatchOptions};
 use crate::clock::UtcTime;
 use crate::publish::sync;
 use crate::publish::topic::Topics;
@@ -177,11 +177,11 @@ fn subject(args: &Args, run: &Run, models: &[String; 2]) -> Subject {
     }
 }
 
-fn hotlist(args: &Args) -> Result<Option<Arc<Hotlist>>, Failure> {
-    let Some(path) = &args.hotlist else { return Ok(None) };
+fn hotlist(args: &Args) -> Result<Arc<Hotlists>, Failure> {
+    let Some(path) = &args.hotlist else { return Ok(Arc::default()) };
     let loaded = sync::load_csv(path, "local").map_err(Failure::config)?;
     loaded.faults.iter().for_each(|f| tracing::warn!("{f}"));
-    Ok(Some(Arc::new(loaded.hotlist)))
+    Ok(Arc::new(Hotlists::new(vec![Arc::new(loaded.hotlist)], MatchOptions::default())))
 }
 
 /// Where messages go: into the file that was asked for; else to stdout, unless the figures go there.

@@ -3,19 +3,19 @@
 use sha2::{Digest, Sha256};
 
 use super::{
-    AlertMessage, AlternativeWire, ClockWire, DecodedWire, EvidenceWire, HitWire, HotlistWire, MAX_HITS, Message, ModelsWire,
-    ReadMessage, SightingsWire, UnreadMessage, WeakestWire,
+    AlertMessage, AlternativeWire, ClockWire, DecodedWire, DifferenceWire, EvidenceWire, HitWire, HotlistWire, MAX_HITS,
+    MAX_LISTS, MAX_MARKERS, MAX_TEXT_BYTES, Message, ModelsWire, ReadMessage, SightingsWire, UnreadMessage, WeakestWire,
 };
 use crate::anpr::decode::Decoded;
-use crate::anpr::hotlist::{Hit, HotlistVersion};
+use crate::anpr::hotlist::{Detail, Difference, Hit, HotlistVersion};
 use crate::anpr::record::{Alert, CaptureRecord, Sightings, UnreadPassage};
+use crate::anpr::vrm::Glyph;
 use crate::clock::{CaptureTime, ClockQuality};
 use crate::publish::topic::Picture;
 
-/// Longest free text that a hotlist's owner can put into a message, bytes.
-const MAX_WORDS_BYTES: usize = 256;
-/// Free text of one kind in all hits of a message together, bytes: it may double in JSON, and a record stays under 4 kB.
-const ALL_WORDS_BYTES: usize = 320;
+/// How long the words of hits may be, in bytes: free text of one kind, and one detail of an entry. The first that keeps the
+/// message within its size is taken; JSON may double a text, or worse.
+const WORDS_BYTES: [(usize, usize); 5] = [(256, 32), (128, 16), (64, 12), (32, 8), (16, 4)];
 /// Longest model name, bytes.
 const MAX_NAME_BYTES: usize = 64;
 
@@ -56,7 +56,7 @@ impl Evidence {
 impl ReadMessage {
     /// The message for a capture record.
     pub fn new(source: &Source, record: &CaptureRecord, evidence: &[Evidence]) -> Self {
-        Self {
+        let message = Self {
             schema: Self::SCHEMA.to_owned(),
             device: source.device.clone(),
             passage: record.passage.to_string(),
@@ -67,12 +67,13 @@ impl ReadMessage {
                 .map(|d| AlternativeWire { vrm: d.vrm.to_string(), confidence: probability(d.confidence) }),
             reads: record.reads,
             agreeing: record.agreeing,
-            hotlist: hotlist(record.hotlist.as_ref()),
-            hits: hits(&record.hits),
+            hotlists: hotlists(&record.hotlists),
+            hits: Vec::new(),
             hits_total: total(&record.hits),
             evidence: pictures(evidence),
             models: models(&source.models),
-        }
+        };
+        tell_hits(message, &record.hits, |m| &mut m.hits)
     }
 }
 
@@ -95,7 +96,7 @@ impl UnreadMessage {
 impl AlertMessage {
     /// The message for one phase of an alert.
     pub fn new(source: &Source, alert: &Alert) -> Self {
-        Self {
+        let message = Self {
             schema: Self::SCHEMA.to_owned(),
             device: source.device.clone(),
             passage: alert.passage.to_string(),
@@ -104,11 +105,12 @@ impl AlertMessage {
             at: alert.at.utc.to_string(),
             clock: clock(alert.at.quality),
             decoded: decoded(&alert.decoded),
-            hotlist: hotlist(alert.hotlist.as_ref()),
-            hits: hits(&alert.hits),
+            hotlists: hotlists(&alert.hotlists),
+            hits: Vec::new(),
             hits_total: total(&alert.hits),
             models: models(&source.models),
-        }
+        };
+        tell_hits(message, &alert.hits, |m| &mut m.hits)
     }
 }
 
@@ -154,22 +156,60 @@ pub(super) fn clock(quality: ClockQuality) -> ClockWire {
     }
 }
 
-fn hotlist(version: Option<&HotlistVersion>) -> Option<HotlistWire> {
-    version.map(|v| HotlistWire { list: v.list.clone(), version: v.version.clone() })
+/// Lists in force, by name and version.
+pub(super) fn hotlists(versions: &[HotlistVersion]) -> Vec<HotlistWire> {
+    let wire = |v: &HotlistVersion| HotlistWire { list: v.list.clone(), version: v.version.clone() };
+    versions.iter().take(MAX_LISTS).map(wire).collect()
 }
 
-fn hits(hits: &[Hit]) -> Vec<HitWire> {
-    let limit = MAX_WORDS_BYTES.min(ALL_WORDS_BYTES / hits.len().clamp(1, MAX_HITS));
-    let hit = |hit: &Hit| HitWire {
-        list: hit.list.clone(),
-        class: hit.class.as_str().to_owned(),
-        entry_vrm: hit.entry.vrm.to_string(),
-        action: hit.entry.action.as_str().to_owned(),
-        priority: hit.entry.priority.as_str().to_owned(),
-        reason: words(&hit.entry.reason, limit),
-        explanation: words(&hit.explanation, limit),
+/// Puts hits into a message, in words as long as its size allows.
+fn tell_hits<M: Message>(mut message: M, hits: &[Hit], into: fn(&mut M) -> &mut Vec<HitWire>) -> M {
+    for limits in WORDS_BYTES {
+        *into(&mut message) = self::hits(hits, limits);
+        // What can't be encoded is found out, and said, where the message is sent.
+        if hits.is_empty() || message.encode().is_ok_and(|json| json.len() < MAX_TEXT_BYTES) {
+            break;
+        }
+    }
+    message
+}
+
+fn hits(hits: &[Hit], (limit, details): (usize, usize)) -> Vec<HitWire> {
+    let wire = |hit: &Hit| {
+        let detail = |d: Detail| words(hit.entry.details.get(d), details);
+        HitWire {
+            list: hit.list.to_string(),
+            class: hit.class.as_str().to_owned(),
+            entry_vrm: hit.entry.wanted.to_string(),
+            differs: hit.differs.iter().map(difference).collect(),
+            likelihood_ratio: ratio(hit.likelihood_ratio),
+            action: hit.entry.action.as_str().to_owned(),
+            priority: hit.entry.priority.as_str().to_owned(),
+            markers: hit.entry.markers.iter().take(MAX_MARKERS).map(ToString::to_string).collect(),
+            make: detail(Detail::Make),
+            model: detail(Detail::Model),
+            colour: detail(Detail::Colour),
+            source: detail(Detail::Source),
+            force: detail(Detail::Force),
+            pnc_id: detail(Detail::PncId),
+            reason: words(&hit.entry.reason, limit),
+            explanation: words(&hit.explanation, limit),
+        }
     };
-    hits.iter().take(MAX_HITS).map(hit).collect()
+    hits.iter().take(MAX_HITS).map(wire).collect()
+}
+
+fn difference(of: &Difference) -> DifferenceWire {
+    let text = |glyph: Option<Glyph>| glyph.map_or_else(String::new, |g| g.to_string());
+    DifferenceWire { place: of.place, read: text(of.read), listed: text(of.listed) }
+}
+
+/// Three digits that mean something, however small it is.
+fn ratio(ratio: f32) -> f64 {
+    if !ratio.is_finite() {
+        return 0.0;
+    }
+    format!("{ratio:.2e}").parse().unwrap_or(0.0)
 }
 
 fn total(hits: &[Hit]) -> u32 {

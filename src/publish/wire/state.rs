@@ -30,15 +30,15 @@ pub struct StatusMessage {
     pub version: String,
     /// Models in use.
     pub models: ModelsWire,
-    /// Hotlist in force; none when there is none.
-    pub hotlist: Option<HotlistWire>,
+    /// Hotlists in force, in the order of their ids.
+    pub hotlists: Vec<HotlistWire>,
     /// When this was written, UTC. The will was written at the beginning of the session.
     pub written: String,
 }
 
 impl StatusMessage {
     /// The message for one state of the box.
-    pub fn new(source: &Source, online: bool, session: u64, hotlist: Option<&HotlistVersion>, now: UtcTime) -> Self {
+    pub fn new(source: &Source, online: bool, session: u64, hotlists: &[HotlistVersion], now: UtcTime) -> Self {
         Self {
             schema: Self::SCHEMA.to_owned(),
             device: source.device.clone(),
@@ -46,7 +46,7 @@ impl StatusMessage {
             session,
             version: env!("CARGO_PKG_VERSION").to_owned(),
             models: ModelsWire { detector: source.models.detector.clone(), reader: source.models.reader.clone() },
-            hotlist: hotlist.map(|v| HotlistWire { list: v.list.clone(), version: v.version.clone() }),
+            hotlists: super::convert::hotlists(hotlists),
             written: now.to_string(),
         }
     }
@@ -297,8 +297,8 @@ pub struct HealthMessage {
     pub outbox: OutboxHealth,
     /// The connection.
     pub mqtt: MqttHealth,
-    /// The hotlist in force; none when there is none.
-    pub hotlist: Option<HotlistHealth>,
+    /// The hotlists, in the order of their ids, in force or awaited.
+    pub hotlists: Vec<HotlistHealth>,
     /// By sensor, degrees Celsius.
     pub temperatures_c: BTreeMap<String, f64>,
     /// What is wrong just now, in words, most important first; empty when all is well.
@@ -321,7 +321,7 @@ impl HealthMessage {
             counters: BTreeMap::new(),
             outbox: OutboxHealth::default(),
             mqtt: MqttHealth::default(),
-            hotlist: None,
+            hotlists: Vec::new(),
             temperatures_c: BTreeMap::new(),
             alarms: Vec::new(),
         }

@@ -5,9 +5,11 @@ use std::time::Duration;
 
 use super::*;
 use crate::anpr::decode::{Candidate, Decoded, Weakest};
-use crate::anpr::hotlist::{Action, Hit, HitClass, HotlistEntry, HotlistVersion, Priority};
+use crate::anpr::hotlist::{Action, Detail, Difference, Hit, HitClass, HotlistEntry, HotlistVersion, Marker, Priority, Wanted};
+use crate::anpr::odds::GlyphOdds;
 use crate::anpr::record::{Alert, AlertPhase, CaptureRecord, Direction, PassageId, Sightings, UnreadPassage, UnreadReason};
 use crate::anpr::syntax::SyntaxId;
+use crate::anpr::vrm::Glyph;
 use crate::anpr::vrm::Vrm;
 use crate::clock::{CaptureTime, ClockQuality, ClockSource, SimClock, UtcTime};
 use crate::geometry::{Point, Quad};
@@ -39,6 +41,7 @@ fn decoded_value() -> Decoded {
         repaired: 0b10,
         weakest: Weakest { place: 6, probability: 0.991_23 },
         alternatives: [candidate("AB12CDF", 0.008), candidate("AB12CDB", 0.002), None, None],
+        odds: GlyphOdds::default(),
     }
 }
 
@@ -56,18 +59,21 @@ fn sightings_value() -> Sightings {
     }
 }
 
+fn entry(reason: &str) -> HotlistEntry {
+    let mut entry = HotlistEntry::new(Wanted::Mark(vrm("AB12CDE")), Action::Stop, Priority::P0);
+    entry.markers = ["FI", "VI", "WE", "DR", "ES", "SU", "MN"].iter().filter_map(|m| Marker::parse(m)).collect();
+    entry.reason = reason.into();
+    Detail::ALL.into_iter().for_each(|d| entry.details.set(d, reason));
+    entry
+}
+
 fn hit(reason: &str) -> Hit {
     Hit {
         class: HitClass::LookAlike,
         list: "voi-1".into(),
-        entry: Arc::new(HotlistEntry {
-            vrm: vrm("AB12CDE"),
-            action: Action::Stop,
-            priority: Priority::P0,
-            reason: reason.into(),
-            valid_from: None,
-            valid_until: None,
-        }),
+        entry: Arc::new(entry(reason)),
+        differs: vec![Difference { place: 1, read: Glyph::from_char('8'), listed: Glyph::from_char('B') }],
+        likelihood_ratio: 0.123_456,
         explanation: reason.into(),
     }
 }
@@ -80,7 +86,7 @@ fn record() -> CaptureRecord {
         best_read: Some(Decoded { vrm: vrm("AB12CDF"), confidence: 0.61, ..decoded_value() }),
         reads: 14,
         agreeing: 12,
-        hotlist: Some(HotlistVersion { list: "voi-1".into(), version: "0123456789ab".into() }),
+        hotlists: vec![HotlistVersion { list: "voi-1".into(), version: "0123456789ab".into() }],
         hits: vec![hit("stolen")],
     }
 }
@@ -101,6 +107,11 @@ fn there_and_back<M: Message + PartialEq + std::fmt::Debug>(message: &M) -> serd
 #[test]
 fn a_capture_record_says_all_that_it_knows() {
     let json = there_and_back(&ReadMessage::new(&source(), &record(), &evidence()));
+    let hit = serde_json::json!({"list": "voi-1", "class": "look_alike", "entry_vrm": "AB12CDE",
+                  "differs": [{"place": 1, "read": "8", "listed": "B"}], "likelihood_ratio": 0.123,
+                  "action": "stop", "priority": "P0", "markers": ["FI", "VI", "WE", "DR", "ES", "SU"],
+                  "make": "stolen", "model": "stolen", "colour": "stolen", "source": "stolen", "force": "stolen",
+                  "pnc_id": "stolen", "reason": "stolen", "explanation": "stolen"});
     let expected = serde_json::json!({
         "schema": "kerbside.read/1",
         "device": "box-7",
@@ -114,9 +125,8 @@ fn a_capture_record_says_all_that_it_knows() {
         "corners_px": [[100.0, 50.0], [220.1, 52.0], [220.0, 80.0], [100.0, 78.3]],
         "frames": 31, "direction": "approaching",
         "best_read": {"vrm": "AB12CDF", "confidence": 0.61}, "reads": 14, "agreeing": 12,
-        "hotlist": {"list": "voi-1", "version": "0123456789ab"},
-        "hits": [{"list": "voi-1", "class": "look_alike", "entry_vrm": "AB12CDE", "action": "stop", "priority": "P0",
-                  "reason": "stolen", "explanation": "stolen"}],
+        "hotlists": [{"list": "voi-1", "version": "0123456789ab"}],
+        "hits": [hit],
         "hits_total": 1,
         "evidence": [
             {"kind": "patch", "sha256": "a6b30b9b9da76f1bf1172d4ddcd66b17d9a2f5a7ef0fa2d19bf1a6ad2dfdaa04", "size_bytes": 5},
@@ -145,7 +155,7 @@ fn alerts_and_unread_passages_go_there_and_back() {
         decoded: decoded_value(),
         camera: CameraId::new("c1").unwrap(),
         at: at(480),
-        hotlist: None,
+        hotlists: Vec::new(),
         hits: vec![hit("x"), hit("y")],
     };
     let json = there_and_back(&AlertMessage::new(&source(), &alert));
@@ -178,13 +188,14 @@ fn the_largest_record_is_under_four_kilobytes() {
         alternatives: [candidate; 4],
         ..decoded_value()
     };
+    record.hotlists = vec![HotlistVersion { list: "l".repeat(32), version: "18446744073709551615".into() }; MAX_LISTS];
     record.sightings.camera = CameraId::new(&"c".repeat(32)).unwrap();
     let corner = Point::new(7680.1, 4320.1);
     record.sightings.best_quad = Quad::new([corner; 4]);
     record.sightings.best_frame = FrameSeq(u64::MAX);
     (record.reads, record.agreeing, record.sightings.frames) = (u32::MAX, u32::MAX, u32::MAX);
     let long = |mut h: Hit| {
-        h.list = "l".repeat(32);
+        h.list = "l".repeat(32).into();
         h
     };
     let source = Source { device: "d".repeat(32), models: Models { detector: name.clone(), reader: name } };
@@ -220,8 +231,8 @@ fn unknown_fields_are_passed_over() {
 fn states_and_health_go_there_and_back() {
     let now = at(0).utc;
     let version = HotlistVersion { list: "voi-1".into(), version: "v".into() };
-    let json = there_and_back(&StatusMessage::new(&source(), true, 7, Some(&version), now));
-    assert_eq!((&json["online"], &json["session"], &json["hotlist"]["version"]), (&true.into(), &7.into(), &"v".into()));
+    let json = there_and_back(&StatusMessage::new(&source(), true, 7, &[version], now));
+    assert_eq!((&json["online"], &json["session"], &json["hotlists"][0]["version"]), (&true.into(), &7.into(), &"v".into()));
     let camera = CameraId::new("c1").unwrap();
     let json = there_and_back(&CameraStateMessage::new(&source(), &camera, CameraCondition::Lost, now));
     assert_eq!((&json["state"], &json["since"]), (&"lost".into(), &"2026-11-22T00:59:37.000Z".into()));
@@ -233,7 +244,7 @@ fn states_and_health_go_there_and_back() {
     let mut health = HealthMessage::new(&source(), 7, now, ClockQuality::CLIP);
     health.outbox = OutboxHealth::new(&stats, &[gap; 20], now.plus_micros(5_000_000));
     health.mqtt = (&MqttCounters { connected_since: Some(now), epochs: 3, ..MqttCounters::default() }).into();
-    health.hotlist = Some(HotlistHealth { entries: 5, ..HotlistHealth::default() });
+    health.hotlists.push(HotlistHealth { entries: 5, ..HotlistHealth::default() });
     health.cameras.insert("c1".into(), CameraHealth { frames: 9, ..CameraHealth::default() });
     health.cpu_ms_a_frame.insert("read".into(), 7.5);
     health.latencies.insert("alert_early".into(), LatencyHealth { count: 3, p50_ms: 41.5, p99_ms: 60.25, max_ms: 60.25 });

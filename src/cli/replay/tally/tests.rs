@@ -4,6 +4,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::anpr::decode::{Candidate, Decoded, Weakest};
+use crate::anpr::odds::GlyphOdds;
 use crate::anpr::record::{CaptureRecord, Direction, PassageId, Sightings, UnreadPassage, UnreadReason};
 use crate::anpr::syntax::SyntaxId;
 use crate::cli::replay::clip::Moment;
@@ -29,6 +30,7 @@ pub(crate) fn decoded(mark: &str, confidence: f32) -> Decoded {
         repaired: 0,
         weakest: Weakest { place: 1, probability: confidence },
         alternatives: [Some(alternative), None, None, None],
+        odds: GlyphOdds::default(),
     }
 }
 
@@ -55,7 +57,7 @@ pub(crate) fn told(seen: &Seen, confidence: f32, alone: Option<&str>) -> Told {
         best_read: alone.map(|m| decoded(m, 0.5)),
         reads: 5,
         agreeing: 4,
-        hotlist: None,
+        hotlists: Vec::new(),
         hits: Vec::new(),
     };
     Told { record, came: Moment { at_s: seen.span.last_s + 0.6, at_end: false } }

@@ -14,7 +14,7 @@ use std::path::{Path, PathBuf};
 
 use sha2::{Digest, Sha256};
 
-use crate::anpr::hotlist::{Action, Hotlist, HotlistEntry, HotlistVersion, Priority};
+use crate::anpr::hotlist::{Action, Details, Hotlist, HotlistEntry, HotlistFull, HotlistVersion, Pattern, Priority, Wanted};
 use crate::anpr::vrm::Vrm;
 use crate::clock::UtcTime;
 
@@ -84,6 +84,14 @@ pub enum SyncError {
         /// What is wrong.
         what: String,
     },
+    /// More than a snapshot can hold.
+    #[error("the hotlist {file}: {source}; split it", file = .file.display())]
+    Full {
+        /// The file.
+        file: PathBuf,
+        /// What is too much.
+        source: HotlistFull,
+    },
     /// No row is good.
     #[error("the hotlist {file} has no valid row ({rows} bad{first}); mend or add a row, or take the list out of the configuration", file = .file.display())]
     NoRows {
@@ -122,13 +130,13 @@ pub fn parse_csv(bytes: &[u8], list: &str, file: &Path) -> Result<LoadedHotlist,
     let width = header.len();
 
     let (mut entries, mut faults, mut rows_left_out) = (Vec::new(), Vec::new(), 0);
-    let mut seen: HashMap<(Vrm, Action, Option<UtcTime>, Option<UtcTime>), u64> = HashMap::new();
+    let mut seen: HashMap<(Wanted, Action, Option<UtcTime>, Option<UtcTime>), u64> = HashMap::new();
     let mut record = csv::ByteRecord::new();
     // A slice of bytes can't fail to be read, and neither unequal lengths nor UTF-8 are errors for byte records.
     while let Ok(true) = reader.read_byte_record(&mut record) {
         let line = record.position().map_or(0, csv::Position::line);
         let entry = columns.entry(&record, width).and_then(|entry| {
-            let same = (entry.vrm, entry.action, entry.valid_from, entry.valid_until);
+            let same = (entry.wanted, entry.action, entry.valid_from, entry.valid_until);
             match seen.get(&same) {
                 Some(earlier) => Err(format!("repeats line {earlier}: same vrm, action and dates; keep one of them")),
                 None => {
@@ -152,7 +160,8 @@ pub fn parse_csv(bytes: &[u8], list: &str, file: &Path) -> Result<LoadedHotlist,
         return Err(SyncError::NoRows { file: file.to_owned(), rows: rows_left_out, first });
     }
     let version = HotlistVersion { list: list.to_owned(), version: version_of(bytes) };
-    Ok(LoadedHotlist { hotlist: Hotlist::new(version, entries), faults, rows_left_out })
+    let hotlist = Hotlist::new(version, &entries).map_err(|full| SyncError::Full { file: file.to_owned(), source: full })?;
+    Ok(LoadedHotlist { hotlist, faults, rows_left_out })
 }
 
 fn header_error(file: &Path, what: String) -> SyncError {
@@ -206,11 +215,19 @@ impl Columns {
             };
             if word.is_empty() { Ok(None) } else { UtcTime::parse(word).map(Some).ok_or_else(wrong) }
         };
+        let wanted = if Pattern::is_one(vrm) {
+            Pattern::parse(vrm).map(Wanted::Pattern).map_err(|e| format!("vrm {vrm:?} is no pattern: {e}"))?
+        } else {
+            let mark = Vrm::parse(vrm);
+            mark.map(Wanted::Mark)
+                .map_err(|e| format!("vrm {vrm:?} is no mark: {e}; allowed are 1 to {} of A-Z and 0-9", Vrm::MAX))?
+        };
         let entry = HotlistEntry {
-            vrm: Vrm::parse(vrm)
-                .map_err(|e| format!("vrm {vrm:?} is no mark: {e}; allowed are 1 to {} of A-Z and 0-9", Vrm::MAX))?,
+            wanted,
+            markers: Vec::new(),
+            details: Details::default(),
             action: Action::parse(action)
-                .ok_or_else(|| format!("action {action:?} is unknown; allowed are stop, assess, silent"))?,
+                .ok_or_else(|| format!("action {action:?} is unknown; allowed are stop, assess, intelligence, silent"))?,
             priority: Priority::parse(priority)
                 .ok_or_else(|| format!("priority {priority:?} is unknown; allowed are P0, P1, P2, P3"))?,
             reason: reason.to_owned(),
@@ -242,8 +259,9 @@ mod tests {
         )
         .unwrap();
         assert_eq!((loaded.faults, loaded.rows_left_out), (vec![], 0));
-        let [first, second] = loaded.hotlist.entries() else { panic!("two rows") };
-        assert_eq!((first.vrm.to_string().as_str(), first.reason.as_str()), ("AB12CDE", "stolen, maybe armed"));
+        let rows: Vec<_> = loaded.hotlist.iter().collect();
+        let [second, first] = &rows[..] else { panic!("two rows") };
+        assert_eq!((first.wanted.to_string().as_str(), first.reason.as_str()), ("AB12CDE", "stolen, maybe armed"));
         assert_eq!(first.valid_until, UtcTime::parse("2026-12-01"));
         assert_eq!((second.action, second.priority, second.valid_until), (Action::Silent, Priority::P3, None));
     }
@@ -270,7 +288,7 @@ mod tests {
         for (fault, expected) in said.iter().zip([
             "voi.csv:3: vrm \"ÄB1\" is no mark: 'Ä' is not a letter A-Z or a digit; allowed are 1 to 12 of A-Z and 0-9",
             "voi.csv:4: repeats line 2: same vrm, action and dates; keep one of them",
-            "voi.csv:6: action \"Stop\" is unknown; allowed are stop, assess, silent",
+            "voi.csv:6: action \"Stop\" is unknown; allowed are stop, assess, intelligence, silent",
             "voi.csv:7: priority \"P9\" is unknown; allowed are P0, P1, P2, P3",
             "voi.csv:8: valid_from \"22/11/2026\" is no time; allowed are RFC 3339 (2026-11-22T00:00:00Z), a date (2026-11-22) or nothing",
             "voi.csv:9: valid_until 2026-11-22T00:00:00.000Z is not after valid_from 2026-11-22T00:00:00.000Z",
