@@ -12,7 +12,7 @@ use super::decode::Decoded;
 use super::hotlist::{Action, Hit, Hotlists, Priority};
 use super::record::{Alert, AlertPhase, PassageId};
 use super::vrm::VrmKey;
-use crate::clock::{CaptureTime, MonoTime};
+use crate::clock::{CaptureTime, MonoTime, UtcTime};
 use crate::ident::CameraId;
 
 /// When to alert. Confidences 0..=1.
@@ -28,11 +28,19 @@ pub struct AlertOptions {
     /// A mark that was told about is not told again for this long (same list, action and camera, no higher priority),
     /// milliseconds. Default 60 000.
     pub cool_down_ms: u64,
+    /// Records so old are matched again when a list changes, milliseconds; 0 for none. Default 3 600 000.
+    pub late_match_ms: u64,
 }
 
 impl Default for AlertOptions {
     fn default() -> Self {
-        Self { min_confidence: 0.9, min_agreeing: 2, min_confidence_at_close: 0.6, cool_down_ms: 60_000 }
+        Self {
+            min_confidence: 0.9,
+            min_agreeing: 2,
+            min_confidence_at_close: 0.6,
+            cool_down_ms: 60_000,
+            late_match_ms: 3_600_000,
+        }
     }
 }
 
@@ -91,6 +99,8 @@ pub(super) struct Occasion<'a> {
     pub(super) passage: PassageId,
     pub(super) camera: &'a CameraId,
     pub(super) at: CaptureTime,
+    /// The moment for the dates of entries.
+    pub(super) judged: UtcTime,
     pub(super) hotlists: &'a Hotlists,
 }
 
@@ -99,6 +109,7 @@ impl Occasion<'_> {
         Alert {
             passage: self.passage,
             phase,
+            late: false,
             decoded,
             camera: self.camera.clone(),
             at: self.at,
@@ -143,7 +154,7 @@ impl AlertDesk {
         if decoded.confidence < self.options.min_confidence || agreeing < self.options.min_agreeing {
             return None;
         }
-        on.hotlists.lookup(decoded.reading(), on.at.utc, &mut self.hits);
+        on.hotlists.lookup(decoded.reading(), on.judged, &mut self.hits);
         let full = alerts.told.len() >= MAX_TOLD;
         let known =
             |hit: &Hit| full || [&alerts.told, &alerts.silenced, &alerts.heard].into_iter().flatten().any(|t| same_entry(t, hit));
@@ -163,7 +174,7 @@ impl AlertDesk {
 
     /// About a vehicle that stays and has its record: what another hotlist says of it, if that is news.
     pub(super) fn again(&mut self, on: Occasion<'_>, decoded: &Decoded, alerts: &mut PassageAlerts) -> Option<Alert> {
-        on.hotlists.lookup(decoded.reading(), on.at.utc, &mut self.hits);
+        on.hotlists.lookup(decoded.reading(), on.judged, &mut self.hits);
         let told = |hit: &Hit| alerts.knows(hit);
         if decoded.confidence < self.options.min_confidence_at_close || self.hits.iter().all(told) {
             return None;
@@ -185,7 +196,7 @@ impl AlertDesk {
     pub(super) fn is_news(&mut self, on: Occasion<'_>, decoded: &Decoded, heard: &[Hit]) -> bool {
         self.hits.clear();
         if decoded.confidence >= self.options.min_confidence_at_close {
-            on.hotlists.lookup(decoded.reading(), on.at.utc, &mut self.hits);
+            on.hotlists.lookup(decoded.reading(), on.judged, &mut self.hits);
         }
         self.hits.iter().any(|hit| !heard.iter().any(|known| same_entry(known, hit)))
     }

@@ -11,6 +11,8 @@
 //! that is over ends with its `Record`, its `Unread` or `Dropped`; one that stayed after either of the first two ends with `Dropped`.
 
 mod ids;
+mod in_view;
+mod late;
 #[cfg(test)]
 mod properties;
 #[cfg(test)]
@@ -20,15 +22,17 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use self::ids::IdMaker;
+use self::late::Late;
 pub use super::alert::AlertOptions;
 use super::alert::{AlertDesk, Occasion};
-use super::decode::{DecodeOptions, Decoded, Decoder};
-use super::hotlist::{Hit, Hotlists};
+use super::decode::{DecodeOptions, Decoder};
+use super::hotlist::Hotlists;
 use super::passage::{Due, Open, Outcome, Said, Tracker};
 pub use super::passage::{Legibility, PassageOptions, Sighting};
 use super::record::{Alert, CaptureRecord, PassageId, UnreadPassage};
 use super::syntax::Grammar;
-use crate::clock::{CaptureTime, UtcTime};
+use super::validity::ValidityClock;
+use crate::clock::{CaptureTime, MonoTime, UtcTime};
 use crate::ident::{CameraId, FrameSeq};
 
 /// What happens to the core.
@@ -67,6 +71,15 @@ pub enum Event<'a> {
         /// The moment of it.
         at: CaptureTime,
     },
+}
+
+impl Event<'_> {
+    fn moment(&self) -> Option<CaptureTime> {
+        match self {
+            Self::Frame { at, .. } | Self::Still { at, .. } | Self::Tick { now: at } | Self::End { at, .. } => Some(*at),
+            Self::Hotlists(_) => None,
+        }
+    }
 }
 
 /// What is to be done outside.
@@ -130,6 +143,8 @@ pub struct CoreStats {
     pub evicted: u64,
     /// Alerts sent, all phases.
     pub alerts: u64,
+    /// Of these, late ones: the entry came after the vehicle.
+    pub alerts_late: u64,
     /// Alerts kept back by the cool-down.
     pub alerts_silenced: u64,
 }
@@ -148,6 +163,10 @@ struct Desk {
     decoder: Decoder,
     alerts: AlertDesk,
     hotlists: Arc<Hotlists>,
+    validity: ValidityClock,
+    /// The last event's moment, and what it is for the dates of entries.
+    judged: (MonoTime, UtcTime),
+    late: Late,
     ids: IdMaker,
     stats: CoreStats,
 }
@@ -159,6 +178,9 @@ impl Core {
             decoder: Decoder::new(grammar, options.decode),
             alerts: AlertDesk::new(options.alert),
             hotlists: Arc::default(),
+            validity: ValidityClock::default(),
+            judged: (MonoTime::default(), UtcTime::from_micros(0)),
+            late: Late::new(options.alert.late_match_ms, options.passage.same_vehicle_ms),
             ids: IdMaker::new(id_seed),
             stats: CoreStats::default(),
         };
@@ -167,6 +189,10 @@ impl Core {
 
     /// Applies one event; what is to be done is added to `effects`.
     pub fn apply(&mut self, event: Event<'_>, effects: &mut Vec<Effect>) {
+        let moment = event.moment();
+        if let Some(at) = moment {
+            self.desk.judged = (at.mono, self.desk.validity.judge(at));
+        }
         match event {
             Event::Frame { camera, seq, at, sightings } => self.frame(camera, seq, at, sightings, effects),
             Event::Still { camera, at } => {
@@ -182,6 +208,7 @@ impl Core {
             }
             Event::Hotlists(hotlists) => {
                 self.desk.hotlists = hotlists;
+                self.desk.late.renew();
                 for (camera, tracker) in &mut self.cameras {
                     for n in 0..tracker.open().len() {
                         self.desk.match_again(camera, tracker, n, &self.options, effects);
@@ -196,6 +223,9 @@ impl Core {
                     }
                 }
             }
+        }
+        if let Some(at) = moment {
+            self.match_late(at, effects);
         }
     }
 
@@ -262,6 +292,12 @@ impl Desk {
         }
     }
 
+    /// What a moment not long ago is for the dates of entries.
+    fn judged_at(&self, at: CaptureTime) -> UtcTime {
+        let (mono, judged) = self.judged;
+        judged.plus_micros(-i64::try_from(mono.since(at.mono).as_micros()).unwrap_or(i64::MAX))
+    }
+
     fn close_due(
         &mut self,
         camera: &CameraId,
@@ -279,75 +315,6 @@ impl Desk {
                     tracker.put_back(n, passage);
                 }
             }
-        }
-    }
-
-    /// Another hotlist is in force: what is in view is held against it at once, moving or not.
-    fn match_again(
-        &mut self,
-        camera: &CameraId,
-        tracker: &mut Tracker,
-        n: usize,
-        options: &CoreOptions,
-        effects: &mut Vec<Effect>,
-    ) {
-        let Some(passage) = tracker.open_mut(n) else { return };
-        let Said::Record(decoded) = passage.said else { return self.alert_early(camera, tracker, n, options, effects) };
-        self.alert_again(camera, passage, &decoded, effects);
-    }
-
-    /// Tells people about a vehicle that stays and has its record, if what is on the list is news.
-    fn alert_again(&mut self, camera: &CameraId, passage: &mut Open, decoded: &Decoded, effects: &mut Vec<Effect>) {
-        let on = Occasion { passage: passage.id, camera, at: passage.last, hotlists: &self.hotlists };
-        if let Some(alert) = self.alerts.again(on, decoded, &mut passage.alerts) {
-            self.stats.alerts += 1;
-            effects.push(Effect::Alert(Box::new(alert)));
-        }
-    }
-
-    /// A vehicle that stays and has its record is read on: what was too unsure to be told may be sure by now, and a mark that was
-    /// wrong gets a passage of its own, with the reads so far.
-    fn read_on(
-        &mut self,
-        camera: &CameraId,
-        passage: &mut Open,
-        before: &Decoded,
-        options: &CoreOptions,
-        effects: &mut Vec<Effect>,
-    ) {
-        let Some(fused) = passage.fused(&mut self.decoder, &options.passage).filter(|f| !f.only_clipped) else { return };
-        let is_sure = fused.decoded.confidence >= options.alert.min_confidence && fused.agreeing >= options.alert.min_agreeing;
-        if !is_sure {
-            return;
-        }
-        if fused.decoded.vrm.key() == before.vrm.key() {
-            self.alert_again(camera, passage, &fused.decoded, effects);
-        } else if fused.decoded.confidence > before.confidence {
-            self.stats.closed += 1;
-            self.stats.opened += 1;
-            effects.push(Effect::Dropped { passage: passage.id });
-            passage.begin_anew(self.ids.next(passage.last.utc));
-        }
-    }
-
-    /// Tells people about a vehicle that is still in view, if its reads are sure enough and it is news.
-    fn alert_early(
-        &mut self,
-        camera: &CameraId,
-        tracker: &mut Tracker,
-        n: usize,
-        options: &CoreOptions,
-        effects: &mut Vec<Effect>,
-    ) {
-        let Some(passage) = tracker.open().get(n).filter(|_| !self.hotlists.lists().is_empty()) else { return };
-        let Some(fused) = passage.fused(&mut self.decoder, &options.passage).filter(|f| !f.only_clipped) else { return };
-        let heard = tracker.knows(passage, fused.decoded.vrm.key(), &options.passage).map(<[Hit]>::to_vec);
-        let Some(passage) = tracker.open_mut(n) else { return };
-        passage.alerts.hear(&heard.unwrap_or_default());
-        let on = Occasion { passage: passage.id, camera, at: passage.last, hotlists: &self.hotlists };
-        if let Some(alert) = self.alerts.early(on, &fused.decoded, fused.agreeing, &mut passage.alerts) {
-            self.stats.alerts += 1;
-            effects.push(Effect::Alert(Box::new(alert)));
         }
     }
 
@@ -381,10 +348,11 @@ impl Desk {
         effects: &mut Vec<Effect>,
     ) {
         let outcome = passage.conclude(&mut self.decoder, &options.passage);
+        let judged = self.judged_at(passage.last);
         let stats = &mut self.stats;
         let is_first = matches!(passage.said, Said::Nothing);
         let hotlists = &*self.hotlists;
-        let on = Occasion { passage: passage.id, camera, at: passage.last, hotlists };
+        let on = Occasion { passage: passage.id, camera, at: passage.last, judged, hotlists };
         let alerts = &mut self.alerts;
         let repeated = match &outcome {
             _ if !passage.alerts.is_empty() => false,
@@ -417,7 +385,7 @@ impl Desk {
         }
         let mut hits = Vec::new();
         if let Outcome::Record { decoded, .. } = &outcome {
-            hotlists.lookup(decoded.reading(), passage.last.utc, &mut hits);
+            hotlists.lookup(decoded.reading(), on.judged, &mut hits);
         }
         let (winner, guess) = match &outcome {
             Outcome::Record { decoded, .. } => (Some((decoded, hits.as_slice())), None),
@@ -441,7 +409,7 @@ impl Desk {
                     passage.alerts.hear(&hits);
                 }
                 tracker.remember(passage, decoded.vrm.key());
-                Effect::Record(Box::new(CaptureRecord {
+                let record = Box::new(CaptureRecord {
                     passage: passage.id,
                     decoded,
                     sightings: passage.sightings(camera),
@@ -450,7 +418,9 @@ impl Desk {
                     agreeing,
                     hotlists: hotlists.versions(),
                     hits,
-                }))
+                });
+                self.late.remember(&record);
+                Effect::Record(record)
             }
             // What was said of a standing vehicle is not said again.
             Outcome::Unread { .. } | Outcome::Dropped if matches!(passage.said, Said::Unread) => {

@@ -2,7 +2,7 @@
 //!
 //! Pure: no I/O, no threads, no pixels, no clock reads; nothing in here can fail or wait. Values come in, effects go out,
 //! and the same events in the same order give the same effects, down to the passage ids. In reading order: [`vrm`],
-//! [`syntax`], [`read`], [`decode`], [`passage`], [`hotlist`], [`record`], [`core`].
+//! [`syntax`], [`read`], [`decode`], [`passage`], [`hotlist`] (with [`odds`] and [`validity`]), [`record`], [`core`].
 
 mod alert;
 pub mod core;
@@ -13,4 +13,5 @@ pub mod passage;
 pub mod read;
 pub mod record;
 pub mod syntax;
+pub mod validity;
 pub mod vrm;

@@ -4,7 +4,7 @@
 use std::fmt;
 
 use super::decode::Decoded;
-use super::hotlist::{Hit, HotlistVersion};
+use super::hotlist::{Action, Hit, HotlistVersion};
 use crate::clock::CaptureTime;
 use crate::geometry::{FramePx, Quad};
 use crate::ident::{CameraId, FrameSeq};
@@ -179,6 +179,8 @@ pub struct Alert {
     pub passage: PassageId,
     /// How far it has come.
     pub phase: AlertPhase,
+    /// The vehicle was gone when the entry came: a record of the last while, matched again.
+    pub late: bool,
     /// The mark as fused so far.
     pub decoded: Decoded,
     /// The camera that sees it.
@@ -189,4 +191,13 @@ pub struct Alert {
     pub hotlists: Vec<HotlistVersion>,
     /// Entries matched, most urgent first; for a retraction, the entries that the early alert named.
     pub hits: Vec<Hit>,
+}
+
+impl Alert {
+    /// What of it may be shown, or made to sound, near the vehicle: everything but hits that are to be recorded only. None when nothing
+    /// is left, not even that there was something.
+    pub fn for_display(&self) -> Option<Self> {
+        let hits: Vec<Hit> = self.hits.iter().filter(|hit| hit.entry.action != Action::Silent).cloned().collect();
+        (!hits.is_empty()).then(|| Self { hits, ..self.clone() })
+    }
 }

@@ -276,6 +276,8 @@ pub struct AlertMessage {
     pub passage: String,
     /// `early`, `confirmed` or `retracted`.
     pub phase: String,
+    /// The vehicle had gone when its entry came: `at` is when it went past.
+    pub late: bool,
     /// The camera's opaque id.
     pub camera: String,
     /// Capture time of the frame that decided this phase, UTC.

@@ -155,6 +155,7 @@ pub fn message(context: &HealthContext<'_>, gauges: &Gauges, now: CaptureTime) -
             ("sightings_over", core.sightings_over),
             ("outcomes_lost", get(&reader.lost)),
             ("alerts", core.alerts),
+            ("alerts_late", core.alerts_late),
             ("alerts_silenced", core.alerts_silenced),
         ] {
             count(name, value);

@@ -1,5 +1,6 @@
 //! What the core does with whole passages: alerts in their phases, records, order, bounds.
 
+mod lists;
 mod seen_again;
 
 use std::time::Duration;

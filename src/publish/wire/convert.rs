@@ -101,6 +101,7 @@ impl AlertMessage {
             device: source.device.clone(),
             passage: alert.passage.to_string(),
             phase: alert.phase.as_str().to_owned(),
+            late: alert.late,
             camera: alert.camera.as_str().to_owned(),
             at: alert.at.utc.to_string(),
             clock: clock(alert.at.quality),

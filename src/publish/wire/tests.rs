@@ -152,6 +152,7 @@ fn alerts_and_unread_passages_go_there_and_back() {
     let alert = Alert {
         passage: record().passage,
         phase: AlertPhase::Retracted,
+        late: false,
         decoded: decoded_value(),
         camera: CameraId::new("c1").unwrap(),
         at: at(480),
