@@ -210,7 +210,7 @@ impl Detail {
 }
 
 /// The further columns of an entry; each may be empty.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Details([String; Detail::COUNT]);
 
 impl Details {
@@ -254,7 +254,7 @@ impl fmt::Display for Wanted {
 }
 
 /// One row of a hotlist.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct HotlistEntry {
     /// What is wanted.
     pub wanted: Wanted,
@@ -292,6 +292,12 @@ impl HotlistEntry {
     /// Whether it may match at a moment: from `valid_from` on, until just before `valid_until`.
     pub fn is_in_force(&self, at: UtcTime) -> bool {
         self.valid_from.is_none_or(|from| at >= from) && self.valid_until.is_none_or(|until| at < until)
+    }
+
+    /// Heap memory of its texts and markers, bytes.
+    pub(super) fn heap_bytes(&self) -> usize {
+        let details: usize = self.details.0.iter().map(String::capacity).sum();
+        self.reason.capacity() + details + self.markers.capacity() * size_of::<Marker>()
     }
 
     /// The most urgent of its markers in the order of urgency, 0 the most urgent; one without markers comes last.

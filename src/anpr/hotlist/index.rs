@@ -1,7 +1,17 @@
 //! The snapshot and the way into it.
+//!
+//! A row is its key (8 bytes), where its bytes begin (4) and the bytes (`row`), the rows in the order of their keys; beside them
+//! the words that rows share (`words`) and a filter over the keys (`filter`, 1.5 bytes a row). Patterns are few and kept whole.
+
+use std::fmt;
+use std::ops::Range;
+use std::sync::Arc;
 
 use super::entry::{HotlistEntry, HotlistVersion, Wanted};
-use crate::anpr::vrm::VrmKey;
+use super::filter::Filter;
+use super::packed::{Packed, letters};
+use super::row::{self, Head};
+use super::words::{Dictionary, Interner};
 use crate::clock::UtcTime;
 
 /// Why no snapshot came about.
@@ -9,45 +19,205 @@ use crate::clock::UtcTime;
 #[error("the list is larger than a snapshot can hold (2^32 rows or 4 GiB of text)")]
 pub struct HotlistFull;
 
+/// Rows for which room is made before they come; whoever announces more gets it as they come.
+const MAX_RESERVED: usize = 1 << 23;
+
 /// A list in one version: immutable, shared by `Arc`, swapped whole.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Hotlist {
     version: HotlistVersion,
+    /// The list's id, for hits to share.
+    id: Arc<str>,
     created: Option<UtcTime>,
     expires: Option<UtcTime>,
-    entries: Vec<HotlistEntry>,
-    by_key: Vec<(VrmKey, u32)>,
-    patterns: Vec<u32>,
+    rows: Rows,
+    words: Dictionary,
+    filter: Filter,
+    patterns: Vec<Arc<HotlistEntry>>,
 }
 
-/// Takes rows in and makes a [`Hotlist`] of them. Rows may come in any order; those of one folded mark keep theirs.
-#[derive(Debug)]
+/// Rows as bytes.
+#[derive(Clone, Default)]
+pub(super) struct Rows {
+    keys: Vec<Packed>,
+    /// Where each row begins; it ends where the next begins.
+    begins: Vec<u32>,
+    bytes: Vec<u8>,
+}
+
+impl Rows {
+    pub(super) fn len(&self) -> usize {
+        self.keys.len()
+    }
+
+    pub(super) fn key(&self, row: usize) -> Packed {
+        self.keys.get(row).copied().unwrap_or(Packed(0))
+    }
+
+    pub(super) fn bytes(&self, row: usize) -> &[u8] {
+        self.bytes.get(self.begin(row)..self.begin(row + 1)).unwrap_or_default()
+    }
+
+    /// The first row from `from` on whose key is not below `key`.
+    pub(super) fn seek(&self, from: usize, key: Packed) -> usize {
+        from + self.keys.get(from..).map_or(0, |keys| keys.partition_point(|k| *k < key))
+    }
+
+    fn begin(&self, row: usize) -> usize {
+        self.begins.get(row).map_or(self.bytes.len(), |begin| *begin as usize)
+    }
+
+    /// Makes room for bytes, an eighth more than there are at a time: doubling would waste what a small box hasn't got.
+    fn make_room(&mut self, bytes: usize) {
+        if self.bytes.capacity() - self.bytes.len() < bytes {
+            self.bytes.reserve_exact(bytes.max(self.bytes.len() / 8).max(1 << 10));
+        }
+    }
+
+    /// Begins a row, whose bytes come next.
+    fn begin_row(&mut self, key: Packed) -> Result<(), HotlistFull> {
+        if self.keys.len() >= u32::MAX as usize {
+            return Err(HotlistFull);
+        }
+        self.begins.push(u32::try_from(self.bytes.len()).map_err(|_| HotlistFull)?);
+        self.keys.push(key);
+        Ok(())
+    }
+
+    /// Copies rows of another list behind those that are here.
+    fn copy(&mut self, from: &Self, rows: Range<usize>) -> Result<(), HotlistFull> {
+        let bytes = from.begin(rows.start)..from.begin(rows.end);
+        let (here, there) = (u32::try_from(self.bytes.len()), u32::try_from(bytes.start));
+        let (Ok(here), Ok(there), Ok(_)) = (here, there, u32::try_from(self.bytes.len() + bytes.len())) else {
+            return Err(HotlistFull);
+        };
+        if self.keys.len() + rows.len() > u32::MAX as usize {
+            return Err(HotlistFull);
+        }
+        self.make_room(bytes.len());
+        self.keys.extend_from_slice(from.keys.get(rows.clone()).unwrap_or_default());
+        // Below 2^32 by the check above: a row of these begins where its bytes do, none of them past the end.
+        self.begins.extend(from.begins.get(rows).unwrap_or_default().iter().map(|begin| begin - there + here));
+        self.bytes.extend_from_slice(from.bytes.get(bytes).unwrap_or_default());
+        Ok(())
+    }
+
+    /// The same rows in the order of their keys, those of one key in the order they are here.
+    fn sorted(self) -> Self {
+        let mut order: Vec<u32> = (0u32..).take(self.len()).collect();
+        order.sort_unstable_by_key(|row| (self.key(*row as usize), *row));
+        let mut sorted = Self {
+            keys: Vec::with_capacity(self.len()),
+            begins: Vec::with_capacity(self.len()),
+            bytes: Vec::with_capacity(self.bytes.len()),
+        };
+        for row in order {
+            sorted.keys.push(self.key(row as usize));
+            // The bytes are as many as before, and those were counted in 32 bits.
+            sorted.begins.push(u32::try_from(sorted.bytes.len()).unwrap_or(u32::MAX));
+            sorted.bytes.extend_from_slice(self.bytes(row as usize));
+        }
+        sorted
+    }
+
+    fn shrink(&mut self) {
+        self.keys.shrink_to_fit();
+        self.begins.shrink_to_fit();
+        self.bytes.shrink_to_fit();
+    }
+
+    const fn size_bytes(&self) -> usize {
+        self.keys.capacity() * size_of::<Packed>() + self.begins.capacity() * size_of::<u32>() + self.bytes.capacity()
+    }
+}
+
+/// Takes rows in and makes a [`Hotlist`] of them. Rows may come in any order; those of one folded mark keep theirs. Rows that
+/// come in the order of their keys cost the least: nothing is sorted and nothing moves.
 pub struct HotlistBuilder {
-    entries: Vec<HotlistEntry>,
+    rows: Rows,
+    words: Interner,
+    patterns: Vec<Arc<HotlistEntry>>,
+    in_order: bool,
 }
 
 impl HotlistBuilder {
-    /// With room for about so many rows; more may come.
+    /// With room for so many rows, up to some millions; more may come.
     pub fn with_capacity(rows: usize) -> Self {
-        Self { entries: Vec::with_capacity(rows.min(1 << 20)) }
+        let rows = rows.min(MAX_RESERVED);
+        let rows = Rows { keys: Vec::with_capacity(rows), begins: Vec::with_capacity(rows), bytes: Vec::new() };
+        Self { rows, words: Interner::default(), patterns: Vec::new(), in_order: true }
+    }
+
+    /// For a list that is much like another one: with its words, and room for its rows and some more.
+    pub(super) fn like(list: &Hotlist, more_rows: usize, more_bytes: usize) -> Self {
+        let mut builder = Self::with_capacity(list.rows.len() + more_rows.min(MAX_RESERVED));
+        builder.words = Interner::from_dictionary(&list.words);
+        builder.rows.make_room(list.rows.bytes.len() + more_bytes.min(1 << 24));
+        builder
     }
 
     /// Adds a row.
     ///
     /// # Errors
-    /// When the snapshot is full.
+    /// When the snapshot is full; the rows so far stand.
     pub fn push(&mut self, entry: &HotlistEntry) -> Result<(), HotlistFull> {
-        self.entries.push(entry.clone());
+        let Wanted::Mark(vrm) = &entry.wanted else {
+            self.patterns.push(Arc::new(entry.clone()));
+            return Ok(());
+        };
+        let key = Packed::of(vrm);
+        let before = self.rows.bytes.len();
+        self.rows.make_room(row::size_hint(entry));
+        self.note_order(key);
+        self.rows.begin_row(key)?;
+        row::write(&mut self.rows.bytes, entry, letters(vrm), &mut self.words);
+        if u32::try_from(self.rows.bytes.len()).is_err() {
+            self.rows.bytes.truncate(before);
+            self.rows.keys.pop();
+            self.rows.begins.pop();
+            return Err(HotlistFull);
+        }
         Ok(())
     }
 
+    /// Adds rows of the list that this one is [`like`](Self::like), as they are.
+    pub(super) fn copy(&mut self, list: &Hotlist, rows: Range<usize>) -> Result<(), HotlistFull> {
+        if !rows.is_empty() {
+            self.note_order(list.rows.key(rows.start));
+            self.rows.copy(&list.rows, rows)?;
+        }
+        Ok(())
+    }
+
+    fn note_order(&mut self, key: Packed) {
+        self.in_order &= self.rows.keys.last().is_none_or(|last| *last <= key);
+    }
+
     /// The snapshot.
-    pub fn finish(self, version: HotlistVersion) -> Hotlist {
-        let rows = || (0u32..).zip(&self.entries);
-        let mut by_key: Vec<_> = rows().filter_map(|(n, e)| Some((e.wanted.mark()?.key(), n))).collect();
-        by_key.sort_unstable();
-        let patterns = rows().filter(|(_, e)| matches!(e.wanted, Wanted::Pattern(_))).map(|(n, _)| n).collect();
-        Hotlist { version, created: None, expires: None, entries: self.entries, by_key, patterns }
+    pub fn finish(mut self, version: HotlistVersion) -> Hotlist {
+        if !self.in_order {
+            self.rows = self.rows.sorted();
+        }
+        self.rows.shrink();
+        self.patterns.shrink_to_fit();
+        let filter = Filter::of(&self.rows.keys);
+        let id = version.list.as_str().into();
+        let (rows, words, patterns) = (self.rows, self.words.finish(), self.patterns);
+        Hotlist { version, id, created: None, expires: None, rows, words, filter, patterns }
+    }
+}
+
+/// How many rows, and none of what they say: marks stay out of logs.
+impl fmt::Debug for HotlistBuilder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("HotlistBuilder").field("rows", &self.rows.len()).finish_non_exhaustive()
+    }
+}
+
+/// Which list and how many rows, and none of what they say: marks stay out of logs.
+impl fmt::Debug for Hotlist {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Hotlist").field("version", &self.version).field("entries", &self.len()).finish_non_exhaustive()
     }
 }
 
@@ -86,34 +256,68 @@ impl Hotlist {
 
     /// How many entries it has, in force or not.
     pub fn len(&self) -> usize {
-        self.entries.len()
+        self.rows.len() + self.patterns.len()
     }
 
     /// Whether it has none.
     pub fn is_empty(&self) -> bool {
-        self.entries.is_empty()
+        self.len() == 0
     }
 
-    /// Memory that it takes, bytes.
+    /// Heap memory that it takes, bytes.
     pub fn size_bytes(&self) -> usize {
-        size_of_val(&self.entries[..]) + size_of_val(&self.by_key[..])
+        let names = self.version.list.capacity() + self.version.version.capacity() + shared::<u8>() + self.id.len();
+        let patterns: usize =
+            self.patterns.iter().map(|p| shared::<HotlistEntry>() + size_of::<HotlistEntry>() + p.heap_bytes()).sum();
+        let pattern_slots = self.patterns.capacity() * size_of::<Arc<HotlistEntry>>();
+        self.rows.size_bytes() + self.words.size_bytes() + self.filter.size_bytes() + names + patterns + pattern_slots
     }
 
-    /// Its entries, patterns last, marks in the order of their keys.
+    /// Its entries: marks in the order of their keys, those of one key in the order they came, then patterns.
     pub fn iter(&self) -> impl Iterator<Item = HotlistEntry> + '_ {
-        let marks = self.by_key.iter().map(|(_, n)| *n);
-        marks.chain(self.patterns.iter().copied()).filter_map(|n| self.entries.get(n as usize).cloned())
+        let marks = (0..self.rows.len()).map(|row| self.entry(row));
+        marks.chain(self.patterns.iter().map(|pattern| (**pattern).clone()))
     }
 
-    /// The entries whose folded mark is `key`, in the order they came.
-    pub(super) fn with_key(&self, key: VrmKey) -> impl Iterator<Item = HotlistEntry> + '_ {
-        let from = self.by_key.partition_point(|(k, _)| *k < key);
-        let same = self.by_key[from..].iter().take_while(move |(k, _)| *k == key);
-        same.filter_map(|(_, number)| self.entries.get(*number as usize).cloned())
+    pub(super) fn id(&self) -> &Arc<str> {
+        &self.id
+    }
+
+    pub(super) fn rows(&self) -> &Rows {
+        &self.rows
+    }
+
+    /// What matching needs of a row.
+    pub(super) fn head(&self, row: usize) -> Head<'_> {
+        Head::of(self.rows.bytes(row))
+    }
+
+    /// A row, whole.
+    pub(super) fn entry(&self, row: usize) -> HotlistEntry {
+        self.head(row).entry(self.rows.key(row), &self.words)
+    }
+
+    /// The rows of a key, in the order they came.
+    pub(super) fn with_key(&self, key: Packed) -> Range<usize> {
+        if !self.filter.may_have(key) {
+            return 0..0;
+        }
+        let from = self.rows.seek(0, key);
+        let mut to = from;
+        while to < self.rows.len() && self.rows.key(to) == key {
+            to += 1;
+        }
+        from..to
     }
 
     /// The entries that are patterns, in the order they came.
-    pub(super) fn patterns(&self) -> impl Iterator<Item = HotlistEntry> + '_ {
-        self.patterns.iter().filter_map(|n| self.entries.get(*n as usize).cloned())
+    pub(super) fn patterns(&self) -> &[Arc<HotlistEntry>] {
+        &self.patterns
     }
+}
+
+/// What sharing by `Arc` takes: two counts.
+const fn shared<T>() -> usize {
+    let counts = 2 * size_of::<usize>();
+    if align_of::<T>() > counts { align_of::<T>() } else { counts }
 }

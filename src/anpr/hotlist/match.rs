@@ -1,9 +1,13 @@
 //! Whether a mark is wanted, how it matches, and why.
 
+use std::cmp::Ordering;
 use std::sync::Arc;
 
 use super::entry::{HotlistEntry, Wanted};
+use super::explain::{self, Likelihood, differences};
+use super::fuzzy::Edit;
 use super::index::Hotlist;
+use super::packed::Packed;
 use crate::anpr::odds::GlyphOdds;
 use crate::anpr::vrm::{Glyph, Vrm};
 use crate::clock::UtcTime;
@@ -49,9 +53,9 @@ pub struct MatchOptions {
     pub max_substitutions: u8,
     /// Which. Default [`Substitutions::LookAlike`].
     pub substitutions: Substitutions,
-    /// Characters that may be missing or too many, 0..=1. Default 0.
+    /// Characters that may be missing or too many, 0..=1, beside the substitutions: both may be used up. Default 0.
     pub max_edits: u8,
-    /// A fuzzy match needs at least this likelihood ratio. Default 0.02.
+    /// A fuzzy match needs at least this likelihood ratio, the product of the odds of all that differs. Default 0.02.
     pub min_likelihood_ratio: f32,
 }
 
@@ -81,7 +85,8 @@ pub struct Difference {
     pub listed: Option<Glyph>,
 }
 
-/// A read that matches an entry.
+/// A read that matches an entry. An entry makes at most one hit of a read: the best way to it counts, and one that matches exactly or
+/// as a look-alike is not told as fuzzy too.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Hit {
     /// How.
@@ -90,10 +95,11 @@ pub struct Hit {
     pub list: Arc<str>,
     /// The entry.
     pub entry: Arc<HotlistEntry>,
-    /// Where they differ; empty for an exact match and for a wildcard.
+    /// Where they differ, characters that are drawn alike included; empty for an exact match and for a wildcard.
     pub differs: Vec<Difference>,
     /// How well the listed mark explains what the eye saw, against the mark that was read: 1 for the very mark (and for
-    /// look-alikes, which are one drawing), 0.1 when the read is ten times likelier to be what it was read as.
+    /// look-alikes, which are one drawing, and for wildcards), 0.1 when the read is ten times likelier to be what it was read as.
+    /// Above 1 only where grammar overruled the eye.
     pub likelihood_ratio: f32,
     /// In words, why this is a hit.
     pub explanation: String,
@@ -101,60 +107,64 @@ pub struct Hit {
 
 impl Hotlist {
     /// Adds the entries that the read matches at moment `at` to `hits`, unranked (see [`rank`]). Nothing is allocated for no hit.
-    pub fn lookup(&self, reading: Reading<'_>, at: UtcTime, _options: &MatchOptions, hits: &mut Vec<Hit>) {
+    pub fn lookup(&self, reading: Reading<'_>, at: UtcTime, options: &MatchOptions, hits: &mut Vec<Hit>) {
         if self.expires().is_some_and(|expires| at >= expires) {
             return;
         }
-        let Reading { vrm: read, .. } = reading;
-        for entry in self.with_key(read.key()).filter(|e| e.is_in_force(at)) {
-            let Some(listed) = entry.wanted.mark().copied() else { continue };
-            hits.push(Hit {
-                class: if listed == *read { HitClass::Exact } else { HitClass::LookAlike },
-                list: self.version().list.as_str().into(),
-                entry: Arc::new(entry),
-                differs: differences(read, &listed),
-                likelihood_ratio: 1.0,
-                explanation: explain(read, &listed),
-            });
-        }
-        for entry in self.patterns().filter(|e| e.is_in_force(at)) {
-            let Wanted::Pattern(pattern) = entry.wanted else { continue };
-            if pattern.matches(read) {
-                hits.push(Hit {
-                    class: HitClass::Wildcard,
-                    list: self.version().list.as_str().into(),
-                    entry: Arc::new(entry),
-                    differs: Vec::new(),
-                    likelihood_ratio: 1.0,
-                    explanation: format!("{read} fits the listed pattern {pattern}"),
-                });
+        for row in self.with_key(Packed::of(reading.vrm)) {
+            if self.head(row).is_in_force(at) {
+                hits.push(self.hit(row, reading.vrm, Edit::None, Likelihood::Is(1.0)));
             }
         }
+        for found in self.fuzzy(reading, at, options) {
+            for row in self.with_key(found.key).filter(|row| self.head(*row).is_in_force(at)) {
+                hits.push(self.hit(row, reading.vrm, found.edit, Likelihood::Is(found.ratio)));
+            }
+        }
+        for pattern in self.patterns().iter().filter(|p| p.is_in_force(at)) {
+            hits.extend(self.wildcard_hit(pattern, reading.vrm));
+        }
+    }
+
+    /// What a row that matches says.
+    pub(super) fn hit(&self, row: usize, read: &Vrm, edit: Edit, likelihood: Likelihood) -> Hit {
+        let entry = self.entry(row);
+        let key = self.rows().key(row);
+        let listed = key.vrm(self.head(row).letters);
+        let class = match listed == *read {
+            true => HitClass::Exact,
+            false if key == Packed::of(read) => HitClass::LookAlike,
+            false => HitClass::Fuzzy,
+        };
+        let differs = differences(read, &listed, edit);
+        let explanation = explain::of_marks(read, &listed, class, &differs, likelihood);
+        let (Likelihood::Is(ratio) | Likelihood::MustBe(ratio)) = likelihood;
+        Hit { class, list: self.id().clone(), entry: Arc::new(entry), differs, likelihood_ratio: ratio, explanation }
+    }
+
+    /// The hit of a pattern, if the mark fits.
+    pub(super) fn wildcard_hit(&self, entry: &Arc<HotlistEntry>, read: &Vrm) -> Option<Hit> {
+        let Wanted::Pattern(pattern) = entry.wanted else { return None };
+        pattern.matches(read).then(|| Hit {
+            class: HitClass::Wildcard,
+            list: self.id().clone(),
+            entry: entry.clone(),
+            differs: Vec::new(),
+            likelihood_ratio: 1.0,
+            explanation: format!("{read} fits the listed pattern {pattern}"),
+        })
     }
 }
 
 /// Most urgent first: by action, then by the most urgent marker, then by priority, then by class, then the likelier one.
 pub fn rank(hits: &mut [Hit]) {
-    hits.sort_by(|a, b| {
-        let key = |h: &Hit| (h.entry.action, h.entry.marker_urgency(), h.entry.priority, h.class);
-        key(a).cmp(&key(b)).then(b.likelihood_ratio.total_cmp(&a.likelihood_ratio))
-    });
+    hits.sort_by(compare);
 }
 
-fn differences(read: &Vrm, listed: &Vrm) -> Vec<Difference> {
-    let pairs = (0u8..).zip(read.glyphs().iter().zip(listed.glyphs()));
-    pairs.filter(|(_, (r, l))| r != l).map(|(place, (r, l))| Difference { place, read: Some(*r), listed: Some(*l) }).collect()
-}
-
-/// Why two marks with one key match. The words go to people who must decide whether to stop a car.
-fn explain(read: &Vrm, listed: &Vrm) -> String {
-    let differing = read.glyphs().iter().zip(listed.glyphs()).enumerate().filter(|(_, (r, l))| r != l);
-    let places: Vec<_> = differing.map(|(i, (r, l))| format!("character {} read as {r}, listed as {l}", i + 1)).collect();
-    if places.is_empty() {
-        format!("{read} is the listed mark, character by character")
-    } else {
-        format!("{read} looks like the listed {listed}: {} (drawn alike on UK plates)", places.join("; "))
-    }
+/// The order of [`rank`].
+pub(super) fn compare(a: &Hit, b: &Hit) -> Ordering {
+    let key = |h: &Hit| (h.entry.action, h.entry.marker_urgency(), h.entry.priority, h.class);
+    key(a).cmp(&key(b)).then(b.likelihood_ratio.total_cmp(&a.likelihood_ratio))
 }
 
 #[cfg(test)]
@@ -205,14 +215,5 @@ mod tests {
             assert_eq!(&found("AB12CDO", at), expected, "{at}");
         }
         assert_eq!(found("AB12CDF", "2026-11-22"), []);
-    }
-
-    #[test]
-    fn a_look_alike_names_the_characters() {
-        let said = explain(&Vrm::parse("AI1O").unwrap(), &Vrm::parse("A110").unwrap());
-        assert_eq!(
-            said,
-            "AI1O looks like the listed A110: character 2 read as I, listed as 1; character 4 read as O, listed as 0 (drawn alike on UK plates)"
-        );
     }
 }
