@@ -54,7 +54,7 @@ impl GlyphOdds {
         self.extra.iter().flatten().copied()
     }
 
-    /// Notes another shape of a place; the least likely falls off when there is no room.
+    /// Notes another shape of a place (once each, twins together); the least likely falls off when there is no room.
     pub fn add_other(&mut self, place: usize, shape: Glyph, odds: f32) {
         let Some(places) = self.others.get_mut(place) else { return };
         insert(places, OtherShape { shape: shape.folded(), odds }, |o| o.odds);
@@ -73,11 +73,30 @@ impl GlyphOdds {
     }
 }
 
-/// Keeps a short list sorted, likeliest first.
+/// Keeps a short list sorted, likeliest first, and of equals the one that came first.
 fn insert<T: Copy>(list: &mut [Option<T>], new: T, odds: fn(&T) -> f32) {
     let at = list.iter().position(|held| held.as_ref().is_none_or(|h| odds(h) < odds(&new)));
     if let Some(at) = at {
         list[at..].rotate_right(1);
         list[at] = Some(new);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_likeliest_stay_in_order() {
+        let (mut odds, shape) = (GlyphOdds::default(), |c| Glyph::from_char(c).unwrap());
+        for (c, p) in [('B', 0.1), ('O', 0.5), ('R', 0.1), ('E', 0.01), ('F', 0.3), ('X', 0.001)] {
+            odds.add_other(2, shape(c), p);
+            odds.add_extra(7, shape(c), p);
+        }
+        odds.add_other(Vrm::MAX, shape('A'), 1.0);
+        odds.set_absent(Vrm::MAX, 1.0);
+        let text: String = odds.others(2).map(|o| o.shape.as_char()).collect();
+        assert_eq!((text.as_str(), odds.extra().map(|e| e.shape.as_char()).collect::<String>().as_str()), ("0FBR", "0FBR"));
+        assert_eq!((odds.others(3).count(), odds.others(Vrm::MAX).count(), odds.absent(Vrm::MAX)), (0, 0, 0.0));
     }
 }

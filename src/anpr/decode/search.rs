@@ -18,6 +18,9 @@ const POOL: usize = 8;
 /// How many shapes of a slot the climb tries.
 const TRIED: usize = 3;
 
+/// Odds below this are not worth keeping: no list is matched that far from what was read.
+const ODDS_FLOOR: f64 = 1e-4;
+
 const SLOTS: usize = PlateRead::MAX;
 
 /// A way to use the slots: a shape or [`SKIP`] for each, with its score.
@@ -51,6 +54,25 @@ struct Ready {
     seen: u8,
     /// The reader's own share of the letter in `O`/`0` and in `I`/`1`.
     letter_share: [f64; 2],
+}
+
+impl Ready {
+    /// Hands over the shapes that are at least so probable, but for one.
+    fn each_likelier(&self, floor: f64, but: usize, mut each: impl FnMut(Glyph, f64)) {
+        for (index, p) in self.shapes.iter().enumerate().filter(|(index, p)| **p >= floor && **p > 0.0 && *index != but) {
+            // Invariant of `load`: nothing stands at `O` and `I`, so these are folded shapes.
+            if let Some(glyph) = Glyph::from_index(index) {
+                each(glyph, *p);
+            }
+        }
+    }
+}
+
+/// One probability against another that is kept off zero.
+fn ratio(p: f64, against: f64) -> f32 {
+    #[allow(clippy::cast_possible_truncation)] // at most one over the floor
+    let ratio = (p / against.max(SHAPE_FLOOR)) as f32;
+    ratio
 }
 
 /// What a set of glyphs finds in a slot.
@@ -158,25 +180,26 @@ impl Scratch {
         Weakest { place, probability }
     }
 
-    /// What else the characters of a choice could be.
+    /// What else the characters of a choice could be, by the eye alone: of each slot what it might hold besides, against what the
+    /// choice makes of it. Odds below [`ODDS_FLOOR`] are left out.
     pub(super) fn odds(&self, choice: &Choice) -> GlyphOdds {
         let mut odds = GlyphOdds::default();
         let mut place = 0u8;
         for (slot, shape) in self.slots[..self.len].iter().zip(choice.slots) {
-            #[allow(clippy::cast_possible_truncation)] // a ratio of probabilities that are kept off zero
-            let ratio = |p: f64, q: f64| (p / q.max(SHAPE_FLOOR)) as f32;
-            let shapes = || Glyph::all().filter(|g| g.folded() == *g).map(|g| (g, slot.shapes[g.index()]));
+            let (filled, empty) = (slot.presence, 1.0 - slot.presence);
             if shape == SKIP {
-                for (glyph, p) in shapes() {
-                    odds.add_extra(place, glyph, ratio(slot.presence * p, 1.0 - slot.presence));
-                }
+                slot.each_likelier(empty * ODDS_FLOOR / filled, usize::MAX, |glyph, p| {
+                    odds.add_extra(place, glyph, ratio(filled * p, empty));
+                });
                 continue;
             }
             let won = slot.shapes[usize::from(shape)];
-            for (glyph, p) in shapes().filter(|(g, _)| g.index() != usize::from(shape)) {
+            slot.each_likelier(won * ODDS_FLOOR, usize::from(shape), |glyph, p| {
                 odds.add_other(usize::from(place), glyph, ratio(p, won));
+            });
+            if empty >= filled * won * ODDS_FLOOR {
+                odds.set_absent(usize::from(place), ratio(empty, filled * won));
             }
-            odds.set_absent(usize::from(place), ratio(1.0 - slot.presence, slot.presence * won));
             place += 1;
         }
         odds

@@ -87,6 +87,27 @@ fn a_bolt_is_passed_over_when_that_makes_a_mark() {
 }
 
 #[test]
+fn odds_say_what_else_each_character_could_be() {
+    let mut slots = sharp("AB12CDE", 0.999);
+    slots[1] = slot(&[('B', 0.7), ('8', 0.2), ('R', 0.08)], 0.9);
+    slots[4] = slot(&[('C', 0.6), ('O', 0.15), ('0', 0.1), ('G', 0.14)], 0.9999);
+    slots.insert(4, slot(&[('I', 0.5), ('1', 0.4), ('L', 0.09)], 0.4));
+    let decoded = decode(slots);
+    assert_eq!(decoded.vrm.to_string(), "AB12CDE");
+    let near = |a: f32, b: f32| (a / b - 1.0).abs() < 0.02;
+    let others = |place: usize| decoded.odds.others(place).map(|o| (o.shape.as_char(), o.odds)).collect::<Vec<_>>();
+    let [eight, r] = others(1)[..2] else { panic!("{:?}", others(1)) };
+    assert!(eight.0 == '8' && near(eight.1, 0.2 / 0.7) && r.0 == 'R' && near(r.1, 0.08 / 0.7), "{:?}", others(1));
+    // O and 0 are one shape, likelier than G.
+    let [zero, g] = others(4)[..2] else { panic!("{:?}", others(4)) };
+    assert!(zero.0 == '0' && near(zero.1, 0.25 / 0.6) && g.0 == 'G', "{:?}", others(4));
+    assert!(near(decoded.odds.absent(1), 0.1 / (0.9 * 0.7)) && decoded.odds.absent(0) < 1.1e-4, "{:?}", decoded.odds);
+    // The bolt may be a character after all.
+    let extra: Vec<_> = decoded.odds.extra().map(|e| (e.after, e.shape.as_char(), e.odds)).collect();
+    assert!(matches!(extra[..], [(4, '1', odds), (4, 'L', _), ..] if near(odds, 0.4 * 0.9 / 0.6)), "{extra:?}");
+}
+
+#[test]
 fn truncated_marks_stay_what_the_eye_saw() {
     // Grammar must not invent the letter that the frame's edge cut off.
     for text in ["AB12CD", "B12CDE", "AB12"] {
@@ -132,6 +153,17 @@ proptest! {
             keys.dedup();
             prop_assert_eq!(keys.len(), 1 + decoded.alternatives.iter().flatten().count());
             prop_assert!(u32::from(decoded.repaired) < 1 << decoded.vrm.len());
+            for place in 0..Vrm::MAX {
+                let others: Vec<_> = decoded.odds.others(place).collect();
+                prop_assert!(others.is_sorted_by(|a, b| a.odds >= b.odds) && others.iter().all(|o| o.odds >= 0.99e-4));
+                // No shape twice, the winner's own not at all.
+                let mut shapes: Vec<_> = decoded.vrm.glyphs().get(place).map(|g| g.folded()).into_iter().collect();
+                prop_assert!(others.is_empty() || !shapes.is_empty());
+                shapes.extend(others.iter().map(|o| o.shape));
+                shapes.sort_unstable();
+                prop_assert!(shapes.is_sorted_by(|a, b| a < b) && shapes.iter().all(|s| s.folded() == *s));
+            }
+            prop_assert!(decoded.odds.extra().all(|e| usize::from(e.after) <= decoded.vrm.len() && e.odds >= 0.99e-4));
         }
     }
 
