@@ -266,9 +266,10 @@ impl Hotlist {
 
     /// Heap memory that it takes, bytes.
     pub fn size_bytes(&self) -> usize {
-        let names = self.version.list.capacity() + self.version.version.capacity() + shared::<u8>() + self.id.len();
-        let patterns: usize =
-            self.patterns.iter().map(|p| shared::<HotlistEntry>() + size_of::<HotlistEntry>() + p.heap_bytes()).sum();
+        // Behind an `Arc` are two counts and what is shared.
+        let shared = |bytes: usize| (2 * size_of::<usize>() + bytes).next_multiple_of(align_of::<usize>());
+        let names = self.version.list.capacity() + self.version.version.capacity() + shared(self.id.len());
+        let patterns: usize = self.patterns.iter().map(|p| shared(size_of::<HotlistEntry>()) + p.heap_bytes()).sum();
         let pattern_slots = self.patterns.capacity() * size_of::<Arc<HotlistEntry>>();
         self.rows.size_bytes() + self.words.size_bytes() + self.filter.size_bytes() + names + patterns + pattern_slots
     }
@@ -314,10 +315,4 @@ impl Hotlist {
     pub(super) fn patterns(&self) -> &[Arc<HotlistEntry>] {
         &self.patterns
     }
-}
-
-/// What sharing by `Arc` takes: two counts.
-const fn shared<T>() -> usize {
-    let counts = 2 * size_of::<usize>();
-    if align_of::<T>() > counts { align_of::<T>() } else { counts }
 }

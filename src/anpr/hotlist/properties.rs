@@ -353,7 +353,7 @@ proptest! {
 #[test]
 fn the_same_mark_ten_thousand_times_is_no_trouble() {
     let row = |n: usize| {
-        let wanted = Wanted::Mark(Vrm::parse(if n % 2 == 0 { "AB12CDO" } else { "AB12CD0" }).unwrap());
+        let wanted = Wanted::Mark(Vrm::parse(if n.is_multiple_of(2) { "AB12CDO" } else { "AB12CD0" }).unwrap());
         HotlistEntry { reason: (n / 4).to_string(), ..HotlistEntry::new(wanted, Action::Stop, Priority::P0) }
     };
     let rows: Vec<_> = (0..10_000).map(row).collect();
