@@ -1,34 +1,44 @@
-//! Hotlists from files: the simple CSV a person keeps by hand, checked row by row.
+//! Hotlists on their way to the box: read, checked, sealed, opened.
 //!
-//! Format: UTF-8, a header row, columns in any order. `vrm`, `action` (`stop`, `assess`, `silent`) and `priority` (`P0`–`P3`)
-//! are required; `reason`, `valid_from`, `valid_until` (RFC 3339, or a plain date = its first instant in UTC) may be absent or empty.
-//! An unknown column is refused: it may be a misspelt `valid_until`. A bad row is reported and left out, the others stay in force;
-//! a file with no good row at all is refused, so that it can't empty a list. At most [`MAX_BYTES`] are read.
+//! | file | what it does |
+//! |---|---|
+//! | this one | a plain list in a local file, kept by hand: bad rows are reported and left out, the others stay in force |
+//! | [`format`] | our CSV: columns, bounds, the canonical way to write a list |
+//! | `plain`, `voi`, `ndjson` | rows out of our CSV, the 16-column VOI CSV, NDJSON |
+//! | [`lint`] | a list built from any of them, every finding reported with its line |
+//! | [`keys`] | who signs, who is trusted, who can decrypt |
+//! | [`manifest`] | what a list's owner vouches for |
+//! | [`seal`] | payloads and sealed files, made and opened |
+//!
+//! A local list is at most [`MAX_BYTES`]; it may hold patterns; an unknown column is refused (it may be a misspelt `valid_until`);
+//! a file with no good row at all is refused, so that it can't empty a list.
 //!
 //! This module decides nothing about hits and swaps nothing: its caller keeps the last good list when loading fails.
 
-use std::collections::HashMap;
+pub mod format;
+pub mod keys;
+pub mod lint;
+pub mod manifest;
+mod ndjson;
+mod plain;
+pub mod seal;
+mod voi;
+
 use std::fs::File;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use sha2::{Digest, Sha256};
 
-use crate::anpr::hotlist::{Action, Details, Hotlist, HotlistEntry, HotlistFull, HotlistVersion, Pattern, Priority, Wanted};
-use crate::anpr::vrm::Vrm;
-use crate::clock::UtcTime;
+use crate::anpr::hotlist::{Hotlist, HotlistBuilder, HotlistFull, HotlistVersion};
+use format::COLUMNS;
+use plain::{Plain, PlainError, Seen, Source};
 
 /// Largest file read, bytes: a million rows of 60 bytes and some room.
 pub const MAX_BYTES: u64 = 64 * 1024 * 1024;
 
 /// Most row faults kept in words; the rest are only counted.
 pub const MAX_FAULTS: usize = 1000;
-
-/// Longest reason, bytes: it travels in every alert, and a capture record's text stays under 4 kB.
-pub const MAX_REASON_BYTES: usize = 256;
-
-const COLUMNS: [&str; 6] = ["vrm", "action", "priority", "reason", "valid_from", "valid_until"];
-const REQUIRED: usize = 3;
 
 /// A list that can be put in force, and what had to be left out of it.
 #[derive(Debug)]
@@ -123,130 +133,50 @@ pub fn load_csv(file: &Path, list: &str) -> Result<LoadedHotlist, SyncError> {
 /// # Errors
 /// When the header is broken or no row is valid.
 pub fn parse_csv(bytes: &[u8], list: &str, file: &Path) -> Result<LoadedHotlist, SyncError> {
-    let text = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes);
-    let mut reader = csv::ReaderBuilder::new().flexible(true).trim(csv::Trim::All).from_reader(text);
-    let header = reader.byte_headers().map_err(|e| header_error(file, format!("cannot be read ({e})")))?;
-    let columns = Columns::find(header).map_err(|what| header_error(file, what))?;
-    let width = header.len();
-
-    let (mut entries, mut faults, mut rows_left_out) = (Vec::new(), Vec::new(), 0);
-    let mut seen: HashMap<(Wanted, Action, Option<UtcTime>, Option<UtcTime>), u64> = HashMap::new();
-    let mut record = csv::ByteRecord::new();
-    // A slice of bytes can't fail to be read, and neither unequal lengths nor UTF-8 are errors for byte records.
-    while let Ok(true) = reader.read_byte_record(&mut record) {
-        let line = record.position().map_or(0, csv::Position::line);
-        let entry = columns.entry(&record, width).and_then(|entry| {
-            let same = (entry.wanted, entry.action, entry.valid_from, entry.valid_until);
-            match seen.get(&same) {
-                Some(earlier) => Err(format!("repeats line {earlier}: same vrm, action and dates; keep one of them")),
+    let mut rows = Plain::open(bytes).map_err(|e| match e {
+        PlainError::Header(what) => SyncError::Header { file: file.to_owned(), what },
+        PlainError::Io(source) => SyncError::Unreadable { file: file.to_owned(), source },
+    })?;
+    // A row has 20 bytes at least.
+    let mut builder = HotlistBuilder::with_capacity(bytes.len() / 20);
+    let (mut faults, mut rows_left_out) = (Vec::new(), 0);
+    let (mut seen, mut entry) = (Seen::default(), format::blank());
+    let unreadable = |source| SyncError::Unreadable { file: file.to_owned(), source };
+    while let Some((line, row)) = rows.next_row(&mut entry).map_err(unreadable)? {
+        let what = match row {
+            Err((_, what)) => what,
+            Ok(()) => match seen.before(&entry, line) {
+                Some(earlier) => plain::repeats(earlier),
                 None => {
-                    seen.insert(same, line);
-                    Ok(entry)
+                    builder.push(&entry).map_err(|source| SyncError::Full { file: file.to_owned(), source })?;
+                    continue;
                 }
-            }
-        });
-        match entry {
-            Ok(entry) => entries.push(entry),
-            Err(what) => {
-                rows_left_out += 1;
-                if faults.len() < MAX_FAULTS {
-                    faults.push(RowFault { file: file.to_owned(), line, what });
-                }
-            }
+            },
+        };
+        rows_left_out += 1;
+        if faults.len() < MAX_FAULTS {
+            faults.push(RowFault { file: file.to_owned(), line, what });
         }
     }
-    if entries.is_empty() {
+    let version = HotlistVersion { list: list.to_owned(), version: version_of(bytes) };
+    let hotlist = builder.finish(version);
+    if hotlist.is_empty() {
         let first = faults.first().map_or_else(String::new, |f| format!(", the first on line {}: {}", f.line, f.what));
         return Err(SyncError::NoRows { file: file.to_owned(), rows: rows_left_out, first });
     }
-    let version = HotlistVersion { list: list.to_owned(), version: version_of(bytes) };
-    let hotlist = Hotlist::new(version, &entries).map_err(|full| SyncError::Full { file: file.to_owned(), source: full })?;
     Ok(LoadedHotlist { hotlist, faults, rows_left_out })
-}
-
-fn header_error(file: &Path, what: String) -> SyncError {
-    SyncError::Header { file: file.to_owned(), what }
 }
 
 /// First 12 hex digits of the SHA-256.
 fn version_of(bytes: &[u8]) -> String {
-    Sha256::digest(bytes).iter().take(6).map(|b| format!("{b:02x}")).collect()
-}
-
-/// Where each of [`COLUMNS`] stands in a row.
-struct Columns([Option<usize>; COLUMNS.len()]);
-
-impl Columns {
-    fn find(header: &csv::ByteRecord) -> Result<Self, String> {
-        if header.is_empty() || header.iter().all(<[u8]>::is_empty) {
-            return Err("is missing".into());
-        }
-        let mut found = [None; COLUMNS.len()];
-        for (at, name) in header.iter().enumerate() {
-            let name = String::from_utf8_lossy(name);
-            let Some(column) = COLUMNS.iter().position(|c| *c == name) else {
-                return Err(format!("names an unknown column {name:?}"));
-            };
-            if found[column].replace(at).is_some() {
-                return Err(format!("names the column {name:?} twice"));
-            }
-        }
-        match (0..REQUIRED).find(|c| found[*c].is_none()) {
-            Some(missing) => Err(format!("lacks the column {:?}", COLUMNS[missing])),
-            None => Ok(Self(found)),
-        }
-    }
-
-    /// The entry of a row, or what is wrong with it.
-    fn entry(&self, record: &csv::ByteRecord, width: usize) -> Result<HotlistEntry, String> {
-        if record.len() != width {
-            return Err(format!("has {} fields where the header has {width}; quote a field that holds a comma", record.len()));
-        }
-        let [vrm, action, priority, reason, valid_from, valid_until] =
-            self.0.map(|at| at.and_then(|at| record.get(at)).unwrap_or(b""));
-        let text = |field| std::str::from_utf8(field).map_err(|_| "is not UTF-8; save the file as UTF-8".to_owned());
-        let (vrm, action, priority, reason) = (text(vrm)?, text(action)?, text(priority)?, text(reason)?);
-        let time = |field, column| {
-            let word = text(field)?;
-            let wrong = || {
-                format!(
-                    "{column} {word:?} is no time; allowed are RFC 3339 (2026-11-22T00:00:00Z), a date (2026-11-22) or nothing"
-                )
-            };
-            if word.is_empty() { Ok(None) } else { UtcTime::parse(word).map(Some).ok_or_else(wrong) }
-        };
-        let wanted = if Pattern::is_one(vrm) {
-            Pattern::parse(vrm).map(Wanted::Pattern).map_err(|e| format!("vrm {vrm:?} is no pattern: {e}"))?
-        } else {
-            let mark = Vrm::parse(vrm);
-            mark.map(Wanted::Mark)
-                .map_err(|e| format!("vrm {vrm:?} is no mark: {e}; allowed are 1 to {} of A-Z and 0-9", Vrm::MAX))?
-        };
-        let entry = HotlistEntry {
-            wanted,
-            markers: Vec::new(),
-            details: Details::default(),
-            action: Action::parse(action)
-                .ok_or_else(|| format!("action {action:?} is unknown; allowed are stop, assess, intelligence, silent"))?,
-            priority: Priority::parse(priority)
-                .ok_or_else(|| format!("priority {priority:?} is unknown; allowed are P0, P1, P2, P3"))?,
-            reason: reason.to_owned(),
-            valid_from: time(valid_from, "valid_from")?,
-            valid_until: time(valid_until, "valid_until")?,
-        };
-        if reason.len() > MAX_REASON_BYTES {
-            return Err(format!("reason has {} bytes; allowed are {MAX_REASON_BYTES}", reason.len()));
-        }
-        match (entry.valid_from, entry.valid_until) {
-            (Some(from), Some(until)) if until <= from => Err(format!("valid_until {until} is not after valid_from {from}")),
-            _ => Ok(entry),
-        }
-    }
+    format::hex(&Sha256::digest(bytes)[..6])
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::anpr::hotlist::{Action, Detail, Priority};
+    use crate::clock::UtcTime;
 
     fn parse(text: &str) -> Result<LoadedHotlist, SyncError> {
         parse_csv(text.as_bytes(), "local", Path::new("voi.csv"))
@@ -314,6 +244,16 @@ mod tests {
             let said = parse(text).unwrap_err().to_string();
             assert!(said.contains(expected), "{text:?}: {said}");
         }
+    }
+
+    #[test]
+    fn all_columns_are_kept_and_patterns_allowed() {
+        let loaded = parse("vrm,action,priority,markers,make,nim,spare_2\nAB1? C*,assess,P1,FI VI,Make,E41,x\n").unwrap();
+        let entry = loaded.hotlist.iter().next().unwrap();
+        assert_eq!(entry.wanted.to_string(), "AB1?C*");
+        assert_eq!(entry.markers.iter().map(|m| m.as_str().to_owned()).collect::<Vec<_>>(), ["FI", "VI"]);
+        let details = [Detail::Make, Detail::Nim, Detail::Spare2, Detail::Model].map(|d| entry.details.get(d).to_owned());
+        assert_eq!(details, ["Make", "E41", "x", ""]);
     }
 
     #[test]
