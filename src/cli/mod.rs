@@ -15,6 +15,7 @@ mod demo_broker;
 mod draw;
 mod edits;
 mod evaluate;
+mod hotlist;
 mod listen;
 mod models;
 mod personal;
@@ -101,6 +102,8 @@ enum Command {
     Evaluate(evaluate::Args),
     /// Check a configuration, the models and the hotlist that it names, and say all that is wrong
     Check(check::Args),
+    /// Make, seal, check and show lists of vehicles of interest
+    Hotlist(hotlist::Args),
     /// Subscribe to a broker and print records and alerts as they arrive
     Listen(listen::Args),
 }
@@ -125,6 +128,7 @@ pub fn main() -> ExitCode {
         Command::Replay(args) => logged(cli.verbose, || replay::main(&args)),
         Command::Evaluate(args) => logged(cli.verbose, || evaluate::main(&args)),
         Command::Check(args) => logged(cli.verbose, || check::main(&args)),
+        Command::Hotlist(args) => logged(cli.verbose, || hotlist::main(&args)),
         Command::Listen(args) => logged(cli.verbose, || listen::main(&args)),
     };
     match outcome {

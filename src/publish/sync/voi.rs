@@ -135,7 +135,9 @@ mod tests {
     use crate::clock::UtcTime;
     use crate::publish::sync::format;
 
-    fn read(text: &str) -> Result<Vec<(u64, Result<HotlistEntry, String>)>, String> {
+    type Row = (u64, Result<HotlistEntry, String>);
+
+    fn read(text: &str) -> Result<Vec<Row>, String> {
         let mut voi = Voi::open(text.as_bytes(), None).map_err(|e| format!("{e:?}"))?;
         let (mut rows, mut entry) = (Vec::new(), format::blank());
         while let Some((line, row)) = voi.next_row(&mut entry).unwrap() {
