@@ -332,9 +332,9 @@ fn a_publisher_killed_with_rows_in_flight_goes_on_where_the_disk_says() {
 fn what_the_broker_has_for_us_comes_out_of_the_downlink_in_every_epoch() {
     let broker = Mosquitto::start("");
     let proxy = Proxy::start(broker.port);
-    let mut boxed = options(proxy.port, "box");
-    boxed.filters = vec![format!("{BASE}/cmd/#")];
+    let boxed = options(proxy.port, "box");
     let mut device = Publisher::start(boxed);
+    device.filters.send_replace(BTreeSet::from([format!("{BASE}/cmd/#")]));
     let mut office = Publisher::start(options(broker.port, "office"));
     for n in 0..3 {
         let mut command = draft(Lane::Read, n);

@@ -16,6 +16,7 @@ mod session;
 mod stats;
 mod subscriber;
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
@@ -143,13 +144,11 @@ pub struct MqttOptions {
     pub refused_wait: Duration,
     /// Time for acknowledgements still due at a clean stop.
     pub drain: Duration,
-    /// What to subscribe to at QoS 1 in each epoch; goes to [`Ports::downlink`].
-    pub filters: Vec<String>,
 }
 
 impl MqttOptions {
     /// The usual settings: window 16, one picture in flight, acknowledgements within 120 s, refused rows again after 2 s,
-    /// 3 s to drain, no subscriptions.
+    /// 3 s to drain.
     pub const fn new(broker: BrokerOptions, presence: Presence) -> Self {
         Self {
             broker,
@@ -160,7 +159,6 @@ impl MqttOptions {
             no_subscriber: NoSubscriber::Deliver,
             refused_wait: Duration::from_secs(2),
             drain: Duration::from_secs(3),
-            filters: Vec::new(),
         }
     }
 }
@@ -219,7 +217,10 @@ pub struct Ports {
     pub wake: Arc<Notify>,
     /// Messages that are not stored. Bounded; the sender drops when it is full.
     pub live: mpsc::Receiver<Live>,
-    /// Where messages on [`MqttOptions::filters`] go; dropped and counted when it is full.
+    /// What to subscribe to, at QoS 1, at each moment; retained messages of a new filter come at once. What comes goes to
+    /// [`Ports::downlink`].
+    pub filters: watch::Receiver<BTreeSet<String>>,
+    /// Where messages go that come; dropped and counted when it is full.
     pub downlink: Option<mpsc::Sender<Received>>,
     /// Counters for health.
     pub stats: Arc<MqttStats>,

@@ -7,13 +7,13 @@
 //! window stays at or under the broker's receive maximum, or the library would quietly hold packets back.
 
 mod outgoing;
+mod subscriptions;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
 
 use rumqttc::Outgoing;
-use rumqttc::v5::mqttbytes::QoS;
-use rumqttc::v5::mqttbytes::v5::{ConnAck, Filter, PubAckReason};
+use rumqttc::v5::mqttbytes::v5::{ConnAck, PubAckReason};
 use rumqttc::v5::{AsyncClient, ConnectionError, Event, EventLoop, Incoming};
 use tokio::sync::watch;
 use tokio::time::Instant;
@@ -72,6 +72,11 @@ struct Epoch<'a> {
     sent_rows: bool,
     /// There may be rows to send that we have not looked at.
     hungry: bool,
+    /// Filters subscribed to in this epoch, and whether they may differ from those wanted.
+    tuned: BTreeSet<String>,
+    untuned: bool,
+    /// Whoever wants filters is still there.
+    filters_change: bool,
     leaving: Option<Leaving>,
     keep_alive: Duration,
 }
@@ -108,6 +113,9 @@ pub(super) async fn run_once(desk: &mut Desk, shutdown: &mut watch::Receiver<boo
         settled: false,
         sent_rows: false,
         hungry: true,
+        tuned: BTreeSet::new(),
+        untuned: true,
+        filters_change: true,
         leaving: None,
         keep_alive,
     };
@@ -154,6 +162,10 @@ impl Epoch<'_> {
                     Some(live) = self.desk.ports.live.recv() => {
                         let connected = self.since.is_some() && self.leaving.is_none();
                         self.desk.take_live(live, connected);
+                    }
+                    changed = self.desk.ports.filters.changed(), if self.filters_change => {
+                        self.filters_change = changed.is_ok();
+                        self.untuned = true;
                     }
                     () = tokio::time::sleep_until(due) => {
                         if Instant::now() >= stalled_at {
@@ -203,6 +215,7 @@ impl Epoch<'_> {
         }
         match self.leaving {
             None => {
+                self.tune();
                 self.tell_live();
                 self.fill();
             }
@@ -252,10 +265,6 @@ impl Epoch<'_> {
         match self.desk.ports.outlet.last_seq() {
             Ok(last) => self.history = last,
             Err(error) => return Err(End::Ours(error.to_string())),
-        }
-        let filters: Vec<_> = self.desk.options.filters.iter().map(|f| Filter::new(f.as_str(), QoS::AtLeastOnce)).collect();
-        if !filters.is_empty() && self.client.try_subscribe_many(filters).is_err() {
-            return Err(End::Ours("a topic filter is not allowed".to_owned()));
         }
         self.since = Some(Instant::now());
         self.desk.ports.stats.connected(self.desk.ports.clock.now().utc);

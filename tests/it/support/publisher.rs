@@ -2,6 +2,7 @@
 
 #![allow(unreachable_pub)] // one crate, no outside
 
+use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::SeqCst};
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
@@ -72,6 +73,8 @@ pub struct Publisher {
     pub outbox: Outbox,
     /// Live messages go in here.
     pub live: mpsc::Sender<Live>,
+    /// What it listens to; nothing at first.
+    pub filters: watch::Sender<BTreeSet<String>>,
     /// Messages on the filters come out here.
     pub downlink: mpsc::Receiver<Received>,
     stats: Arc<MqttStats>,
@@ -97,10 +100,12 @@ impl Publisher {
         let (live, live_rx) = mpsc::channel(64);
         let (downlink_tx, downlink) = mpsc::channel(64);
         let (shutdown, shutdown_rx) = watch::channel(false);
+        let (filters, filters_rx) = watch::channel(BTreeSet::new());
         let ports = Ports {
             outlet: outbox.outlet().unwrap(),
             wake: Arc::clone(&wake),
             live: live_rx,
+            filters: filters_rx,
             downlink: Some(downlink_tx),
             stats: Arc::clone(&stats),
             clock: Arc::new(SystemClock),
@@ -114,7 +119,7 @@ impl Publisher {
                 }
             });
         });
-        Self { outbox, live, downlink, stats, wake, shutdown, kill, thread: Some(thread), _dir: Arc::clone(dir) }
+        Self { outbox, live, filters, downlink, stats, wake, shutdown, kill, thread: Some(thread), _dir: Arc::clone(dir) }
     }
 
     /// Commits and wakes the net thread, as the recorder does.
