@@ -25,7 +25,7 @@ pub(super) struct Args {
 pub(super) fn main(args: &Args) -> Result<Exit, Failure> {
     let settings = config::load(&args.config).map_err(Failure::config)?;
     let mut faults: Vec<String> = Vec::new();
-    let hotlist = settings.hotlist.as_ref().and_then(|(file, list)| match sync::load_csv(file, list) {
+    let hotlist = settings.hotlist.local.as_ref().and_then(|(file, list)| match sync::load_csv(file, list) {
         Ok(loaded) => Some(loaded),
         Err(e) => {
             faults.push(format!("hotlist.file: {e}"));
@@ -77,7 +77,7 @@ pub(super) fn main(args: &Args) -> Result<Exit, Failure> {
 /// Reads configuration and hotlist as `run` does.
 pub(super) fn prepare(config: &std::path::Path) -> Result<(Settings, Option<LoadedHotlist>), Failure> {
     let settings = config::load(config).map_err(Failure::config)?;
-    let hotlist = match &settings.hotlist {
+    let hotlist = match &settings.hotlist.local {
         Some((file, list)) => Some(sync::load_csv(file, list).map_err(Failure::config)?),
         None => None,
     };

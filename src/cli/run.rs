@@ -93,7 +93,7 @@ pub(super) fn main(args: &Args, verbose: u8) -> Result<Exit, Failure> {
 
 /// Reads the hotlist again; a bad one leaves the old one in force and says so.
 fn reload(daemon: &Daemon, settings: &Settings) {
-    let Some((file, list)) = &settings.hotlist else {
+    let Some((file, list)) = &settings.hotlist.local else {
         tracing::info!("SIGHUP: no hotlist is configured, nothing to read again");
         return;
     };
@@ -107,7 +107,7 @@ fn reload(daemon: &Daemon, settings: &Settings) {
             let file = file.display();
             tracing::error!("the new hotlist {file} is refused, the old one stays in force; `kerbside check` says why");
             tracing::debug!("{e}");
-            daemon.hotlist_refused(&format!("{file} was refused; `kerbside check` says why"));
+            daemon.hotlist_refused(list, &format!("{file} was refused; `kerbside check` says why"));
         }
     }
 }
@@ -125,7 +125,9 @@ fn log_faults(list: &LoadedHotlist) {
 pub(super) fn start_failure(e: StartError) -> Failure {
     match e {
         StartError::System(_) | StartError::Outbox(OutboxError::Store { .. }) => Failure::software(e),
-        StartError::Onnx(_) | StartError::Models(_) | StartError::Outbox(_) => Failure::config(e),
+        StartError::Onnx(_) | StartError::Models(_) | StartError::Outbox(_) | StartError::Keys(_) | StartError::Hotlists(_) => {
+            Failure::config(e)
+        }
     }
 }
 

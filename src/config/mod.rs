@@ -4,6 +4,7 @@
 //! path, what was found, what is allowed; a fault of syntax or type ends the reading, as nothing after it can be trusted.
 //! Nothing here starts anything.
 
+mod hotlist;
 mod raw;
 mod resolve;
 #[cfg(test)]
@@ -12,6 +13,7 @@ mod tests;
 use std::fmt;
 use std::path::{Path, PathBuf};
 
+pub use hotlist::{HotlistSettings, IDENTITY_CREDENTIAL, SealedSettings};
 pub use resolve::{CameraSettings, Region, Settings, SourceSettings};
 
 /// Where the package puts the models.

@@ -84,6 +84,7 @@ pub(super) struct RawAlert {
     pub(super) min_confidence_at_close: f64,
     pub(super) cool_down_s: i64,
     pub(super) expiry_s: i64,
+    pub(super) display: bool,
 }
 
 #[derive(Clone, Debug, PartialEq, Deserialize)]
@@ -100,6 +101,16 @@ pub(super) struct RawEvidence {
 pub(super) struct RawHotlist {
     pub(super) file: String,
     pub(super) list: String,
+    pub(super) lists: Vec<String>,
+    pub(super) trust: Vec<String>,
+    pub(super) identity: String,
+    pub(super) fleet: String,
+    pub(super) stale_after_h: i64,
+    pub(super) late_match_h: i64,
+    pub(super) max_substitutions: i64,
+    pub(super) substitutions: String,
+    pub(super) max_edits: i64,
+    pub(super) min_likelihood_ratio: f64,
 }
 
 #[derive(Clone, Debug, PartialEq, Deserialize)]
@@ -216,7 +227,7 @@ impl Default for RawPassage {
 }
 impl Default for RawAlert {
     fn default() -> Self {
-        Self { min_confidence: 0.9, min_confidence_at_close: 0.6, cool_down_s: 60, expiry_s: 300 }
+        Self { min_confidence: 0.9, min_confidence_at_close: 0.6, cool_down_s: 60, expiry_s: 300, display: false }
     }
 }
 impl Default for RawEvidence {
@@ -226,7 +237,20 @@ impl Default for RawEvidence {
 }
 impl Default for RawHotlist {
     fn default() -> Self {
-        Self { file: String::new(), list: "local".into() }
+        Self {
+            file: String::new(),
+            list: "local".into(),
+            lists: Vec::new(),
+            trust: Vec::new(),
+            identity: String::new(),
+            fleet: String::new(),
+            stale_after_h: 24,
+            late_match_h: 1,
+            max_substitutions: 1,
+            substitutions: "look_alike".into(),
+            max_edits: 0,
+            min_likelihood_ratio: 0.02,
+        }
     }
 }
 impl Default for RawMqtt {

@@ -7,6 +7,7 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use super::Fault;
+use super::hotlist::HotlistSettings;
 use super::raw::{RawCalibration, RawCamera, RawConfig};
 use crate::anpr::core::CoreOptions;
 use crate::camera::{AtEnd, Pace};
@@ -45,8 +46,10 @@ pub struct Settings {
     pub evidence: EvidenceOptions,
     /// Seconds after which the live copy of an alert is stale.
     pub alert_expiry_s: u32,
-    /// Hotlist file and list id; none matches nothing.
-    pub hotlist: Option<(PathBuf, String)>,
+    /// Alerts go out on the topic for screens in the vehicle too.
+    pub display: bool,
+    /// The hotlists.
+    pub hotlist: HotlistSettings,
     /// The broker.
     pub broker: BrokerOptions,
     /// What becomes of an envelope that the broker took but had no subscriber for.
@@ -103,17 +106,17 @@ pub enum SourceSettings {
 }
 
 /// Faults so far, and the checks that add to them.
-struct Checker<'a> {
+pub(super) struct Checker<'a> {
     base: &'a Path,
     faults: Vec<Fault>,
 }
 
 impl Checker<'_> {
-    fn fault(&mut self, key: impl Into<String>, what: impl Into<String>) {
+    pub(super) fn fault(&mut self, key: impl Into<String>, what: impl Into<String>) {
         self.faults.push(Fault { key: key.into(), what: what.into() });
     }
 
-    fn integer<T: TryFrom<i64> + Default>(&mut self, key: &str, value: i64, least: i64, most: i64) -> T {
+    pub(super) fn integer<T: TryFrom<i64> + Default>(&mut self, key: &str, value: i64, least: i64, most: i64) -> T {
         if (least..=most).contains(&value)
             && let Ok(value) = T::try_from(value)
         {
@@ -135,14 +138,14 @@ impl Checker<'_> {
     }
 
     #[allow(clippy::cast_possible_truncation)] // six digits are plenty
-    fn number(&mut self, key: &str, value: f64, least: f64, most: f64) -> f32 {
+    pub(super) fn number(&mut self, key: &str, value: f64, least: f64, most: f64) -> f32 {
         if !(least..=most).contains(&value) {
             self.fault(key, format!("{value} is not between {least} and {most}"));
         }
         value as f32
     }
 
-    fn choice<T: Copy>(&mut self, key: &str, value: &str, choices: &[(&str, T)]) -> T {
+    pub(super) fn choice<T: Copy>(&mut self, key: &str, value: &str, choices: &[(&str, T)]) -> T {
         if let Some((_, chosen)) = choices.iter().find(|(name, _)| *name == value) {
             return *chosen;
         }
@@ -156,7 +159,7 @@ impl Checker<'_> {
         value.parse().map_err(|what: String| self.fault(key, what)).ok()
     }
 
-    fn id(&mut self, key: &str, value: &str) {
+    pub(super) fn id(&mut self, key: &str, value: &str) {
         if !is_opaque_id(value) {
             self.fault(
                 key,
@@ -170,7 +173,7 @@ impl Checker<'_> {
     }
 
     /// A path that must be there already.
-    fn existing(&mut self, key: &str, value: &str) -> PathBuf {
+    pub(super) fn existing(&mut self, key: &str, value: &str) -> PathBuf {
         let path = self.path(value);
         if value.is_empty() {
             self.fault(key, "it is empty; give a path");
@@ -237,10 +240,8 @@ pub(super) fn resolve(raw: &RawConfig, base: &Path) -> Result<Settings, Vec<Faul
     c.over("evidence.overview_max_bytes", own.overview_max_bytes, 8_192, 4_194_304, &mut evidence.overview.max_bytes);
     c.over("evidence.patch_max_bytes", own.patch_max_bytes, 1_024, 1_048_576, &mut evidence.patch.max_bytes);
 
-    let hotlist = (!raw.hotlist.file.is_empty()).then(|| {
-        c.id("hotlist.list", &raw.hotlist.list);
-        (c.existing("hotlist.file", &raw.hotlist.file), raw.hotlist.list.clone())
-    });
+    let hotlist = super::hotlist::resolve(&mut c, raw);
+    core.alert.late_match_ms = 3_600_000 * c.integer::<u64>("hotlist.late_match_h", raw.hotlist.late_match_h, 0, 24);
 
     if raw.mqtt.host.is_empty() {
         c.fault("mqtt.host", "it is empty; give the broker's host name or address");
@@ -305,6 +306,7 @@ pub(super) fn resolve(raw: &RawConfig, base: &Path) -> Result<Settings, Vec<Faul
             core,
             evidence,
             alert_expiry_s,
+            display: raw.alert.display,
             hotlist,
             broker,
             no_subscriber,

@@ -39,13 +39,14 @@ fn a_small_file_resolves() {
     let settings = load_text("").expect("valid");
     assert_eq!(settings.cameras.len(), 1);
     assert_eq!(settings.readers, 1, "no more readers than cameras");
-    assert!(settings.hotlist.is_none());
+    assert!(settings.hotlist.local.is_none() && settings.hotlist.sealed.is_none());
 }
 
 #[test]
 fn defaults_are_those_of_the_rooms_so_replay_and_run_agree() {
     let settings = load_text("").expect("valid");
     assert_eq!(settings.core, crate::anpr::core::CoreOptions::default());
+    assert_eq!(settings.hotlist.matching, crate::anpr::hotlist::MatchOptions::default());
     assert_eq!(settings.vision, crate::vision::VisionOptions::default());
     assert_eq!(settings.evidence, crate::vision::evidence::EvidenceOptions::default());
 }

@@ -32,6 +32,15 @@ impl Picture {
     }
 }
 
+/// Which part of a hotlist a topic carries.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum HotlistPart<'a> {
+    /// The signed manifest.
+    Manifest,
+    /// The chunk of this SHA-256, as the topic has it (not checked).
+    Chunk(&'a str),
+}
+
 /// All topics of one device.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Topics {
@@ -89,6 +98,11 @@ impl Topics {
         format!("{}/image/{passage}/{}", self.base, picture.as_str())
     }
 
+    /// Alerts for a screen near the vehicle: never those of silent hits alone.
+    pub fn display(&self) -> String {
+        self.at("display")
+    }
+
     /// Counters and latencies.
     pub fn health(&self) -> String {
         self.at("health")
@@ -110,6 +124,11 @@ impl Topics {
     /// When `list` is no opaque id.
     pub fn hotlist_manifest(&self, list: &str) -> Result<String, TopicError> {
         self.hotlist(list, "manifest")
+    }
+
+    /// A filter for the manifests of all hotlists.
+    pub fn hotlist_manifests(&self) -> String {
+        self.at("hotlist/+/manifest")
     }
 
     /// One encrypted chunk of a hotlist, named by its SHA-256 in hex, coming down.
@@ -138,6 +157,18 @@ impl Topics {
     pub fn command(&self, verb: &str) -> Result<String, TopicError> {
         verb.split('.').try_for_each(|part| check("command", part))?;
         Ok(format!("{}/cmd/{verb}", self.base))
+    }
+
+    /// What a topic of this device says of a hotlist; none for any other topic.
+    pub fn parse_hotlist<'a>(&self, topic: &'a str) -> Option<(&'a str, HotlistPart<'a>)> {
+        let rest = topic.strip_prefix(&self.base)?.strip_prefix("/hotlist/")?;
+        let (list, part) = rest.split_once('/')?;
+        let part = match part.split_once('/') {
+            None if part == "manifest" => HotlistPart::Manifest,
+            Some(("chunk", sha256)) => HotlistPart::Chunk(sha256),
+            _ => return None,
+        };
+        is_opaque_id(list).then_some((list, part))
     }
 
     fn at(&self, leaf: &str) -> String {
@@ -172,6 +203,8 @@ mod tests {
             (t.unread(), "unread".into()),
             (t.image(passage, Picture::Patch), format!("image/{passage}/patch")),
             (t.image(passage, Picture::Overview), format!("image/{passage}/overview")),
+            (t.display(), "display".into()),
+            (t.hotlist_manifests(), "hotlist/+/manifest".into()),
             (t.health(), "health".into()),
             (t.audit(), "audit".into()),
             (t.ack(), "ack".into()),

@@ -10,6 +10,7 @@
 //! Pure: encodes and decodes, sends nothing. Recorder thread (records), net thread and supervisor (states, health).
 
 mod convert;
+mod lists;
 mod state;
 
 #[cfg(test)]
@@ -18,6 +19,7 @@ mod tests;
 use serde::{Deserialize, Serialize};
 
 pub use convert::{Evidence, Models, Source};
+pub use lists::{AuditEvent, AuditMessage, DisplayHitWire, DisplayMessage, HotlistStateMessage, IncomingWire, RefusalWire};
 pub use state::{
     CameraCondition, CameraHealth, CameraStateMessage, GapWire, HealthMessage, HotlistHealth, LaneHealth, LatencyHealth,
     MAX_GAPS, MqttHealth, OutboxHealth, StatusMessage,

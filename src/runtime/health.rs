@@ -6,7 +6,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use super::reader::{HotlistBoard, ReaderStats};
+use super::board::HotlistBoard;
+use super::reader::ReaderStats;
 use super::recorder::RecorderStats;
 use crate::camera::slot::Slots;
 use crate::camera::{CameraEvent, CameraPhase, CaptureStats};
@@ -17,8 +18,8 @@ use crate::outbox::{Opened, Outlet};
 use crate::publish::mqtt::{Live, MqttStats, Presence};
 use crate::publish::topic::Topics;
 use crate::publish::wire::{
-    CameraCondition, CameraHealth, CameraStateMessage, HealthMessage, HotlistHealth, JsonError, LatencyHealth, Message,
-    MqttHealth, OutboxHealth, Source, StatusMessage,
+    CameraCondition, CameraHealth, CameraStateMessage, HealthMessage, JsonError, LatencyHealth, Message, MqttHealth,
+    OutboxHealth, Source, StatusMessage,
 };
 
 /// The counters of all threads.
@@ -194,16 +195,9 @@ pub fn message(context: &HealthContext<'_>, gauges: &Gauges, now: CaptureTime) -
         health.alarms.insert(0, "the outbox can't be written: records wait in memory".into());
     }
     health.mqtt = MqttHealth::from(&gauges.mqtt.counters());
-    let in_force = context.board.get();
-    let lists = in_force.lists().iter().map(|list| HotlistHealth {
-        list: list.version().list.clone(),
-        version: list.version().version.clone(),
-        entries: u64::try_from(list.len()).unwrap_or(u64::MAX),
-        age_s: now.mono.since(context.board.since()).as_secs(),
-        rejected: context.board.rejected(),
-        last_error: context.board.last_error(),
-    });
-    health.hotlists = lists.collect();
+    let (lists, alarms) = context.board.health(now, context.settings.hotlist.stale_after);
+    health.hotlists = lists;
+    health.alarms.extend(alarms);
     if !now.quality.synchronised {
         health.alarms.push("the clock is not synchronised".into());
     }

@@ -1,12 +1,15 @@
 //! The running daemon: who does what on which thread, and who waits for whom.
 //!
-//! `pipeline` is one reader's work, `recorder` turns outcomes into durable envelopes, `health` counts, `latency` times, `supervisor`
-//! starts all threads, watches them and ends them in order. `photo` serves single pictures.
+//! `pipeline` is one reader's work, `recorder` turns outcomes into durable envelopes, `health` counts, `latency` times, `hotlists` is the hotlist thread and `board` what is
+//! in force, `supervisor` starts all threads, watches them and ends them in order. `photo` serves single pictures.
 
+pub mod board;
 pub mod health;
+pub mod hotlists;
 pub mod latency;
 pub mod photo;
 pub mod pipeline;
 pub mod reader;
 pub mod recorder;
 pub mod supervisor;
+mod threads;

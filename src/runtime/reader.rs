@@ -7,80 +7,20 @@
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::{SyncSender, TrySendError};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use super::board::HotlistBoard;
 use super::pipeline::{Handled, Outcome, Pipeline};
 use crate::anpr::core::CoreStats;
-use crate::anpr::hotlist::{Hotlist, Hotlists, MatchOptions};
 use crate::camera::slot::{Slots, Taken};
-use crate::clock::{CaptureTime, Clock, MonoTime};
+use crate::clock::{CaptureTime, Clock};
 use crate::ident::CameraId;
 
 /// Outcomes without pictures that may wait in the reader: at three thousand vehicles an hour, twenty minutes' worth.
 const BACKLOG: usize = 1024;
 /// Failed frames in a row after which the models are taken to be beyond help and the daemon ends, to be started afresh.
 const MAX_FAILURES: u32 = 25;
-
-/// The hotlist in force, shared by all readers and swapped whole.
-#[derive(Debug)]
-pub struct HotlistBoard {
-    version: AtomicU64,
-    posted: Mutex<Posted>,
-}
-
-#[derive(Debug)]
-struct Posted {
-    hotlists: Arc<Hotlists>,
-    rejected: u64,
-    since: MonoTime,
-    last_error: Option<String>,
-}
-
-impl HotlistBoard {
-    /// With the first list, the number of its rows that were left out, and since when it is in force.
-    pub fn new(hotlist: Option<Arc<Hotlist>>, rejected: u64, since: MonoTime) -> Self {
-        let hotlists = Arc::new(Hotlists::new(hotlist.into_iter().collect(), MatchOptions::default()));
-        Self { version: AtomicU64::new(1), posted: Mutex::new(Posted { hotlists, rejected, since, last_error: None }) }
-    }
-
-    /// Swaps the list; readers take it up at their next frame.
-    pub fn set(&self, hotlist: Option<Arc<Hotlist>>, rejected: u64, since: MonoTime) {
-        let hotlists = Arc::new(Hotlists::new(hotlist.into_iter().collect(), MatchOptions::default()));
-        *self.lock() = Posted { hotlists, rejected, since, last_error: None };
-        self.version.fetch_add(1, Ordering::Release);
-    }
-
-    /// A list was refused: the one in force stays, and health says why.
-    pub fn refused(&self, why: String) {
-        self.lock().last_error = Some(why);
-    }
-
-    /// The list in force.
-    pub fn get(&self) -> Arc<Hotlists> {
-        Arc::clone(&self.lock().hotlists)
-    }
-
-    /// Since when it is.
-    pub fn since(&self) -> MonoTime {
-        self.lock().since
-    }
-
-    /// Rows of it that were left out.
-    pub fn rejected(&self) -> u64 {
-        self.lock().rejected
-    }
-
-    /// Why the newest list was refused, if it was.
-    pub fn last_error(&self) -> Option<String> {
-        self.lock().last_error.clone()
-    }
-
-    fn lock(&self) -> MutexGuard<'_, Posted> {
-        // Every change is one assignment, so a poisoned lock guards a sound state.
-        self.posted.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
 
 /// Counters that a reader keeps for health.
 #[derive(Debug, Default)]
@@ -144,7 +84,7 @@ impl ReaderThread {
         loop {
             let now = self.clock.now();
             self.stats.beat_nanos.store(now.mono.as_nanos(), Ordering::Relaxed);
-            let version = self.board.version.load(Ordering::Acquire);
+            let version = self.board.version();
             if version != hotlist_version {
                 hotlist_version = version;
                 self.pipeline.hotlists(self.board.get(), &mut out);

@@ -8,15 +8,16 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::time::Duration;
 
-use tokio::sync::Notify;
+use tokio::sync::{Notify, mpsc};
 
 use super::latency::Latency;
 use super::pipeline::{Evidence, Outcome};
 use crate::anpr::record::{AlertPhase, PassageId};
 use crate::clock::{Backoff, Clock, ClockSource};
 use crate::outbox::{Draft, Lane, Outbox, OutboxError, Qos};
+use crate::publish::mqtt::Live;
 use crate::publish::topic::{Picture, Topics};
-use crate::publish::wire::{self, AlertMessage, Message, ReadMessage, UnreadMessage};
+use crate::publish::wire::{self, AlertMessage, AuditMessage, DisplayMessage, Message, ReadMessage, UnreadMessage};
 use crate::vision::evidence::{EvidenceOptions, overview_jpeg, patch_jpeg};
 
 /// Media type of pictures.
@@ -144,6 +145,10 @@ pub struct Recorder {
     pub outbox: Outbox,
     /// Where outcomes come from; the thread ends when all senders are gone and the queue is empty.
     pub outcomes: Receiver<Outcome>,
+    /// Entries of the audit log, made durable as well.
+    pub audits: Receiver<AuditMessage>,
+    /// Where alerts for a screen in the vehicle go, if there is one.
+    pub display: Option<mpsc::Sender<Live>>,
     /// Tells the net thread that there is something to send.
     pub wake: Arc<Notify>,
     /// Tells the time.
@@ -163,7 +168,9 @@ impl Recorder {
     pub fn run(mut self) {
         loop {
             self.stats.beat_nanos.store(self.clock.now().mono.as_nanos(), Ordering::Relaxed);
-            let first = match self.outcomes.recv_timeout(Duration::from_secs(1)) {
+            let taken = self.outcomes.recv_timeout(Duration::from_millis(500));
+            self.audit();
+            let first = match taken {
                 Ok(outcome) => outcome,
                 Err(RecvTimeoutError::Timeout) => continue,
                 Err(RecvTimeoutError::Disconnected) => return,
@@ -175,7 +182,36 @@ impl Recorder {
                 let drafts = outcomes.iter().flat_map(|o| self.drafts(o)).collect();
                 if self.commit(drafts) {
                     self.time(&outcomes);
+                    self.show(&outcomes);
                 }
+            }
+        }
+    }
+
+    /// Makes audit entries durable.
+    fn audit(&mut self) {
+        let entries: Vec<AuditMessage> = self.audits.try_iter().take(GROUP).collect();
+        if entries.is_empty() {
+            return;
+        }
+        let draft = |entry: &AuditMessage| {
+            let draft = self.clerk.text::<AuditMessage>(self.clerk.topics.audit(), Lane::Health, false, entry);
+            draft.inspect_err(|e| tracing::error!("an audit entry can't be put into JSON and is lost: {e}")).ok()
+        };
+        let drafts = entries.iter().filter_map(draft).collect();
+        self.commit(drafts);
+    }
+
+    /// Tells a screen in the vehicle of alerts that are on disk by now, but for what nobody there may notice.
+    fn show(&self, outcomes: &[Outcome]) {
+        let Some(display) = &self.display else { return };
+        let alerts = outcomes.iter().filter_map(|o| if let Outcome::Alert(alert) = o { Some(alert) } else { None });
+        for message in alerts.filter_map(|alert| DisplayMessage::new(alert)) {
+            let (topic, schema) = (self.clerk.topics.display(), DisplayMessage::SCHEMA.to_owned());
+            match message.encode() {
+                // A full queue means no connection: a screen is about now.
+                Ok(payload) => drop(display.try_send(Live::Fleeting { topic, schema, payload })),
+                Err(e) => tracing::error!("an alert can't be shown: {e}"),
             }
         }
     }

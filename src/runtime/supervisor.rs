@@ -7,33 +7,37 @@
 //! [`Daemon::start`] does everything that can fail before the first thread runs, so a bad installation ends as one clear
 //! error. The `run` command and the demo use the same daemon; what differs is who tells it to stop, and when.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::mpsc::{SyncSender, sync_channel};
+use std::sync::mpsc::{Sender, SyncSender, channel, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
 use tokio::sync::{Notify, mpsc, watch};
 
+use super::board::HotlistBoard;
 use super::health::{self, Gauges, HealthContext};
+use super::hotlists::{self, HotlistThread};
 use super::pipeline::{Outcome, Pipeline};
-use super::reader::{HotlistBoard, ReaderStats, ReaderThread};
+use super::reader::{ReaderStats, ReaderThread};
 use super::recorder::{Clerk, Recorder, RecorderStats};
+use super::threads::{join_all, open_later, random_seed, spawn, spawn_net};
 use crate::anpr::core::Core;
 use crate::anpr::syntax::Grammar;
-use crate::camera::clip::ClipSource;
 use crate::camera::slot::Slots;
-use crate::camera::stills::StillsSource;
-use crate::camera::{self, CameraEvent, CameraPhase, Capture, CaptureStats, Pace, Source};
+use crate::camera::{self, CameraEvent, CameraPhase, Capture, CaptureStats, Pace};
 use crate::clock::{CaptureTime, Clock, UtcTime};
-use crate::config::{CameraSettings, Settings, SourceSettings};
+use crate::config::{CameraSettings, Settings};
 use crate::frame::FramePool;
 use crate::ident::CameraId;
 use crate::outbox::{Opened, Outbox, OutboxError, Outlet, Stats};
-use crate::publish::mqtt::{self, Live, MqttOptions, MqttStats, Ports};
-use crate::publish::sync::LoadedHotlist;
+use crate::publish::mqtt::{Live, MqttOptions, MqttStats, Ports};
+use crate::publish::sync::keeper::KeeperError;
+use crate::publish::sync::keys::KeyError;
+use crate::publish::sync::{LoadedHotlist, inbox};
 use crate::publish::wire;
+use crate::publish::wire::{AuditEvent, AuditMessage};
 use crate::vision::Vision;
 use crate::vision::manifest::ManifestError;
 use crate::vision::onnx::{OnnxError, Runtime};
@@ -50,6 +54,12 @@ pub enum StartError {
     /// The outbox.
     #[error(transparent)]
     Outbox(#[from] OutboxError),
+    /// Keys of hotlists.
+    #[error(transparent)]
+    Keys(#[from] KeyError),
+    /// The folder of hotlists.
+    #[error(transparent)]
+    Hotlists(#[from] KeeperError),
     /// The system gave no thread, no runtime, or a message can't be put in words.
     #[error("{0}")]
     System(String),
@@ -59,6 +69,8 @@ pub enum StartError {
 const OUTCOME_QUEUE: usize = 64;
 /// States and health messages that may wait for the net thread.
 const LIVE_QUEUE: usize = 256;
+/// Messages from the broker that may wait for the hotlist thread; chunks among them are asked for a few at a time.
+const DOWNLINK_QUEUE: usize = 64;
 
 /// What tests and the demo fix that a daemon leaves to the moment.
 #[derive(Clone, Debug, Default)]
@@ -78,6 +90,10 @@ pub struct Daemon {
     readers: Vec<JoinHandle<()>>,
     recorder: Option<JoinHandle<()>>,
     net: Option<JoinHandle<()>>,
+    hotlists: Option<JoinHandle<()>>,
+    audits: Sender<AuditMessage>,
+    /// What the status message last told of.
+    presented: u64,
     net_stop: watch::Sender<bool>,
     gauges: Gauges,
     outlet: Outlet,
@@ -113,17 +129,28 @@ impl Daemon {
         let models = visions.first().map(|v| v.model_names().clone()).unwrap_or_default();
         let [detector, reader] = models;
         let source = wire::Source { device: settings.device.clone(), models: wire::Models { detector, reader } };
+        let keeper = settings.hotlist.sealed.as_ref().map(|sealed| hotlists::keeper(&settings, sealed)).transpose()?;
         let clerk = Clerk {
             topics: settings.topics.clone(),
             source: source.clone(),
             evidence: settings.evidence,
             alert_expiry_s: settings.alert_expiry_s,
         };
-        let rejected = hotlist.as_ref().map_or(0, rejected);
-        let board = Arc::new(HotlistBoard::new(hotlist.map(|l| Arc::new(l.hotlist)), rejected, now.mono));
+        let sealed: Vec<String> = settings.hotlist.sealed.iter().flat_map(|s| s.lists.clone()).collect();
+        let board = Arc::new(HotlistBoard::new(settings.hotlist.matching, &sealed, now));
+        let mut found_local = None;
+        if let Some(local) = hotlist {
+            let (rejected, hotlist) = (rejected(&local), Arc::new(local.hotlist));
+            found_local = Some(hotlists::local_applied(&source, &hotlist, "start", now));
+            board.set(hotlist, rejected, now);
+        }
         let wake = Arc::new(Notify::new());
         let (live, live_inbox) = mpsc::channel(LIVE_QUEUE);
         let (net_stop, net_stopped) = watch::channel(false);
+        let (downlink, from_broker) = mpsc::channel(DOWNLINK_QUEUE);
+        let (filter, filters) = watch::channel(BTreeSet::new());
+        let (audits, audit_inbox) = channel();
+        found_local.into_iter().for_each(|entry| drop(audits.send(entry))); // its receiver is in scope
         let mqtt = Arc::new(MqttStats::default());
         let presence =
             health::presence(&settings, &source, &opened, &board, now).map_err(|e| StartError::System(e.to_string()))?;
@@ -135,7 +162,8 @@ impl Daemon {
                 outlet: outbox.outlet()?,
                 wake: Arc::clone(&wake),
                 live: live_inbox,
-                downlink: None,
+                filters,
+                downlink: Some(downlink),
                 stats: Arc::clone(&mqtt),
                 clock: Arc::clone(&clock),
             },
@@ -150,6 +178,8 @@ impl Daemon {
             clerk,
             outbox,
             outcomes: queue,
+            audits: audit_inbox,
+            display: settings.display.then(|| live.clone()),
             wake,
             clock: Arc::clone(&clock),
             stats: Arc::clone(&recorder_stats),
@@ -159,6 +189,26 @@ impl Daemon {
 
         let mut gauges = Gauges::new(recorder_stats, mqtt);
         let stop_capture = Arc::new(AtomicBool::new(false));
+        let hotlists = keeper.map(|(keeper, from)| {
+            let stale_after = settings.hotlist.stale_after;
+            let thread = HotlistThread {
+                keeper,
+                from,
+                own: settings.topics.clone(),
+                source: source.clone(),
+                downlink: from_broker,
+                filters: filter,
+                live: live.clone(),
+                audits: audits.clone(),
+                board: Arc::clone(&board),
+                inbox: hotlists::dir(&settings).join(inbox::FOLDER),
+                stale_after,
+                clock: Arc::clone(&clock),
+                stop: Arc::clone(&stop_capture),
+            };
+            spawn("hotlist".into(), move || thread.run())
+        });
+        let hotlists = hotlists.transpose()?;
         let mut threads = Threads { captures: Vec::new(), readers: Vec::new() };
         for (number, vision) in visions.into_iter().enumerate() {
             let mine: Vec<CameraSettings> = settings.cameras.iter().skip(number).step_by(settings.readers).cloned().collect();
@@ -187,6 +237,9 @@ impl Daemon {
             readers: threads.readers,
             recorder: Some(recorder),
             net: Some(net),
+            hotlists,
+            audits,
+            presented: board.version(),
             net_stop,
             gauges,
             outlet,
@@ -203,9 +256,11 @@ impl Daemon {
     /// One turn of the supervisor's loop: health when it is due. Call it a few times a second.
     pub fn tick(&mut self) {
         let now = self.clock.now();
+        self.present(now);
         if now.mono < self.next_health.mono {
             return;
         }
+        self.hotlist.reap();
         self.next_health = CaptureTime { mono: now.mono.plus(self.settings.health_period), ..now };
         let context = HealthContext {
             settings: &self.settings,
@@ -268,31 +323,54 @@ impl Daemon {
         &self.gauges
     }
 
-    /// Another hotlist is in force from now on.
+    /// The list kept by hand was read again and is in force from now on.
     pub fn set_hotlist(&self, loaded: LoadedHotlist) {
         let (rejected, now) = (rejected(&loaded), self.clock.now());
-        self.hotlist.set(Some(Arc::new(loaded.hotlist)), rejected, now.mono);
+        let hotlist = Arc::new(loaded.hotlist);
+        self.audit(hotlists::local_applied(&self.source, &hotlist, "reload", now));
+        self.hotlist.set(hotlist, rejected, now);
+    }
+
+    /// The list kept by hand was refused; the one in force stays, and health says why.
+    pub fn hotlist_refused(&self, list: &str, why: &str) {
+        let entry = AuditMessage::new(&self.source, AuditEvent::HotlistRefused, "reload", self.clock.now().utc);
+        self.audit(AuditMessage { list: Some(list.to_owned()), ..entry.because(why) });
+        self.hotlist.refused(list, why);
+    }
+
+    fn audit(&self, entry: AuditMessage) {
+        if self.audits.send(entry).is_err() {
+            tracing::warn!("an audit entry is lost: the recorder has ended");
+        }
+    }
+
+    /// Tells the status again when other hotlists are in force.
+    fn present(&mut self, now: CaptureTime) {
+        let version = self.hotlist.version();
+        if version == self.presented {
+            return;
+        }
         match health::presence(&self.settings, &self.source, &self.opened, &self.hotlist, now) {
             // From now on this is what the status topic says at each connection.
             Ok(presence) => {
                 let live = Live::Latest { topic: presence.topic, schema: presence.schema, payload: presence.online };
-                if self.live.try_send(live).is_err() {
-                    tracing::warn!("the status message still names the old hotlist: its queue is full");
+                // A full queue is tried again at the next turn.
+                if self.live.try_send(live).is_ok() {
+                    self.presented = version;
                 }
             }
-            Err(e) => tracing::error!("the status can't be told: {e}"),
+            Err(e) => {
+                tracing::error!("the status can't be told: {e}");
+                self.presented = version;
+            }
         }
-    }
-
-    /// A hotlist was refused; the one in force stays, and health says why.
-    pub fn hotlist_refused(&self, why: &str) {
-        self.hotlist.refused(why.to_owned());
     }
 
     /// Ends all threads in order: cameras, readers, recorder (everything taken is committed), net (in-flight rows drain).
     pub fn stop(mut self) {
         self.stop_capture.store(true, Ordering::Relaxed);
         join_all("capture", self.captures.drain(..));
+        join_all("hotlist", self.hotlists.take());
         // The last sender goes with the readers, so the recorder ends when its queue is empty; a refusing disk gets 3 s.
         let deadline = self.clock.now().mono.plus(Duration::from_secs(3));
         let working = |d: &Self| !d.readers.iter().chain(&d.recorder).all(JoinHandle::is_finished);
@@ -313,14 +391,6 @@ impl Daemon {
 
 fn rejected(loaded: &LoadedHotlist) -> u64 {
     u64::try_from(loaded.rows_left_out).unwrap_or(u64::MAX)
-}
-
-fn join_all(what: &str, threads: impl IntoIterator<Item = JoinHandle<()>>) {
-    for thread in threads {
-        if thread.join().is_err() {
-            tracing::error!("a {what} thread panicked");
-        }
-    }
 }
 
 /// What all readers and cameras share while they are being started.
@@ -405,30 +475,4 @@ impl Threads {
         }
         Ok(())
     }
-}
-
-fn open_later(source: &SourceSettings) -> Box<dyn Source> {
-    match source {
-        SourceSettings::Clip(path) => Box::new(ClipSource::new(path.clone())),
-        SourceSettings::Stills(path, interval) => Box::new(StillsSource::new(path.clone(), *interval)),
-    }
-}
-
-/// 64 bits that no other start of any box shares: the random part of a fresh UUID.
-fn random_seed() -> u64 {
-    let bits = uuid::Uuid::now_v7().as_u128();
-    u64::try_from(bits & u128::from(u64::MAX)).unwrap_or(0)
-}
-
-fn spawn(name: String, work: impl FnOnce() + Send + 'static) -> Result<JoinHandle<()>, StartError> {
-    std::thread::Builder::new().name(name).spawn(work).map_err(|e| StartError::System(format!("no thread to be had: {e}")))
-}
-
-/// The net thread: the only async one, a runtime of its own on its own thread.
-fn spawn_net(options: MqttOptions, ports: Ports, stopped: watch::Receiver<bool>) -> Result<JoinHandle<()>, StartError> {
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .map_err(|e| StartError::System(format!("no network runtime to be had: {e}")))?;
-    spawn("net".into(), move || runtime.block_on(mqtt::run(options, ports, stopped)))
 }

@@ -27,7 +27,7 @@ fn the_readmes_least_configuration_is_one() {
     std::fs::copy(program::demo("hotlist.csv"), dir.path().join("hotlist.csv")).unwrap();
     let settings = kerbside::config::parse(toml, &dir.path().join("kerbside.toml")).unwrap_or_else(|e| panic!("{e}"));
     assert_eq!(settings.models_dir, dir.path().join("models"));
-    assert!(settings.hotlist.is_some() && settings.cameras.len() == 1);
+    assert!(settings.hotlist.local.is_some() && settings.cameras.len() == 1);
 }
 
 #[test]

@@ -9,19 +9,25 @@
 //! | [`keys`] | who signs, who is trusted, who can decrypt |
 //! | [`manifest`] | what a list's owner vouches for |
 //! | [`seal`] | payloads and sealed files, made and opened |
+//! | `store` | one list at rest, encrypted; what a crash can't tear |
+//! | [`keeper`] | the lists of a box: what came, whether it is believed, what is in force |
+//! | [`inbox`] | sealed files handed to a running daemon |
 //!
 //! A local list is at most [`MAX_BYTES`]; it may hold patterns; an unknown column is refused (it may be a misspelt `valid_until`);
 //! a file with no good row at all is refused, so that it can't empty a list.
 //!
-//! This module decides nothing about hits and swaps nothing: its caller keeps the last good list when loading fails.
+//! Nothing here decides about hits, and no thread or connection is made: the hotlist thread (`runtime::hotlists`) calls.
 
 pub mod format;
+pub mod inbox;
+pub mod keeper;
 pub mod keys;
 pub mod lint;
 pub mod manifest;
 mod ndjson;
 mod plain;
 pub mod seal;
+mod store;
 mod voi;
 
 use std::fs::File;

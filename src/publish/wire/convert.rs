@@ -177,7 +177,7 @@ fn tell_hits<M: Message>(mut message: M, hits: &[Hit], into: fn(&mut M) -> &mut 
 
 fn hits(hits: &[Hit], (limit, details): (usize, usize)) -> Vec<HitWire> {
     let wire = |hit: &Hit| {
-        let detail = |d: Detail| words(hit.entry.details.get(d), details);
+        let detail = |d: Detail| short(hit.entry.details.get(d), details);
         HitWire {
             list: hit.list.to_string(),
             class: hit.class.as_str().to_owned(),
@@ -193,8 +193,8 @@ fn hits(hits: &[Hit], (limit, details): (usize, usize)) -> Vec<HitWire> {
             source: detail(Detail::Source),
             force: detail(Detail::Force),
             pnc_id: detail(Detail::PncId),
-            reason: words(&hit.entry.reason, limit),
-            explanation: words(&hit.explanation, limit),
+            reason: short(&hit.entry.reason, limit),
+            explanation: short(&hit.explanation, limit),
         }
     };
     hits.iter().take(MAX_HITS).map(wire).collect()
@@ -224,11 +224,11 @@ fn pictures(evidence: &[Evidence]) -> Vec<EvidenceWire> {
 }
 
 fn models(from: &Models) -> ModelsWire {
-    ModelsWire { detector: words(&from.detector, MAX_NAME_BYTES), reader: words(&from.reader, MAX_NAME_BYTES) }
+    ModelsWire { detector: short(&from.detector, MAX_NAME_BYTES), reader: short(&from.reader, MAX_NAME_BYTES) }
 }
 
 /// Cuts a text at a character's end. Control characters become spaces: in JSON each would grow to six bytes.
-fn words(text: &str, limit: usize) -> String {
+pub(super) fn short(text: &str, limit: usize) -> String {
     let cut = text.floor_char_boundary(limit);
     text[..cut].chars().map(|c| if c.is_control() { ' ' } else { c }).collect()
 }

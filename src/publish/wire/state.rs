@@ -225,19 +225,23 @@ impl From<&MqttCounters> for MqttHealth {
     }
 }
 
-/// The hotlist in force.
+/// A hotlist, in force or awaited.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct HotlistHealth {
     /// The list's opaque id.
     pub list: String,
-    /// Its version.
+    /// Its version; empty while it is awaited.
     pub version: String,
     /// Entries in it.
     pub entries: u64,
     /// Rows left out because they were faulty.
     pub rejected: u64,
-    /// Since it was put in force, seconds.
+    /// Since its owner made it, seconds; for a list kept by hand, since it was put in force. Zero when none is in force.
     pub age_s: u64,
+    /// It is older than allowed, or awaited and not there.
+    pub stale: bool,
+    /// It is past its expiry: nothing of it is matched.
+    pub expired: bool,
     /// Why the newest attempt to replace it failed, in words.
     pub last_error: Option<String>,
 }

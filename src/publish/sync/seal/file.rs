@@ -87,15 +87,15 @@ impl SealedFile {
         })?;
         let mut from = header;
         let mut parts = Vec::new();
-        for (name, payload) in signed.manifest().parts() {
+        for (name, payload) in signed.manifest().parts().filter(|(name, _)| names.contains(name)) {
             parts.push(Part { name, from, bytes: payload.bytes });
             // Bounded by the manifest's rules: at most 33 payloads of 1 GiB.
             from += payload.bytes;
         }
-        let expected: Vec<&str> = parts.iter().map(|part| &*part.name).collect();
-        if names != expected {
+        if names.is_empty() || names.len() != parts.len() || names.iter().zip(&parts).any(|(name, part)| *name != part.name) {
+            let offered: Vec<String> = signed.manifest().parts().map(|(name, _)| name).collect();
             return Err(fault(format!(
-                "its parts are {names:?}, the manifest has {expected:?} in this order; it was put together wrongly: copy or seal it again"
+                "its parts are {names:?}, the manifest has {offered:?} in this order; it was put together wrongly: copy or seal it again"
             )));
         }
         match length.cmp(&from) {
@@ -117,7 +117,8 @@ impl SealedFile {
     /// Compares every chunk with its hash.
     fn check_chunks(&self) -> Result<(), SealError> {
         let mut buffer = Vec::new();
-        for ((name, payload), part) in self.signed.manifest().parts().zip(&self.parts) {
+        for part in &self.parts {
+            let Some((name, payload)) = self.signed.manifest().parts().find(|(name, _)| *name == part.name) else { continue };
             let mut reader = self.read_at(part);
             let mut whole = Sha256::new();
             for (n, expected) in payload.chunks.iter().enumerate() {
@@ -167,21 +168,21 @@ impl SealedFile {
         self.read_at(self.parts.get(part).unwrap_or(&Part { name: String::new(), from: 0, bytes: 0 }))
     }
 
-    /// The bytes of the full list's payload.
+    /// The bytes of the full list's payload, if the file has it.
     pub fn full(&self) -> Option<impl Read + '_> {
-        self.signed.manifest().full.is_some().then(|| self.reader(0))
+        self.part("full")
     }
 
-    /// The bytes of the delta that begins at a version, with its place in [`Manifest::steps`].
+    /// The bytes of the delta that begins at a version, if the file has it, with its place in [`Manifest::steps`].
     pub fn step(&self, from: u64) -> Option<(usize, impl Read + '_)> {
-        let steps = &self.signed.manifest().steps;
-        let at = steps.iter().position(|step| step.from == from)?;
-        Some((at, self.reader(self.step_parts().start + at)))
+        let at = self.signed.manifest().steps.iter().position(|step| step.from == from)?;
+        let name = self.signed.manifest().steps[at].name();
+        let part = self.parts.iter().find(|part| part.name == name)?;
+        Some((at, self.read_at(part)))
     }
 
-    /// Where in [`Self::parts`] the steps stand.
-    pub(super) fn step_parts(&self) -> std::ops::Range<usize> {
-        usize::from(self.signed.manifest().full.is_some())..self.parts.len()
+    fn part(&self, name: &str) -> Option<impl Read + '_> {
+        self.parts.iter().find(|part| part.name == name).map(|part| self.read_at(part))
     }
 
     fn read_at(&self, part: &Part) -> At<'_> {
@@ -198,10 +199,24 @@ impl SealedFile {
             Some(reader) => Some(super::full_from(reader, manifest, identity)?),
             None => None,
         };
-        for (part, step) in self.step_parts().zip(&manifest.steps) {
-            super::delta_from(self.reader(part), step, identity)?;
+        for step in &manifest.steps {
+            if let Some((_, reader)) = self.step(step.from) {
+                super::delta_from(reader, step, identity)?;
+            }
         }
         Ok(full)
+    }
+
+    /// Writes the first three lines; the payloads of these parts, some or all of [`Manifest::parts`] in its order, are to follow.
+    ///
+    /// # Errors
+    /// As `to` does.
+    pub fn begin(signed: &SignedManifest, parts: &[String], to: &mut dyn Write) -> Result<(), SealError> {
+        let line = serde_json::to_string(&Parts { parts: parts.to_vec() }).map_err(io::Error::from)?;
+        writeln!(to, "{FIRST_LINE}")?;
+        to.write_all(signed.bytes())?;
+        writeln!(to, "\n{line}")?;
+        Ok(())
     }
 
     /// Writes a sealed list as a file's content.
@@ -209,11 +224,8 @@ impl SealedFile {
     /// # Errors
     /// As `to` does.
     pub fn write(sealed: &Sealed, to: &mut dyn Write) -> Result<(), SealError> {
-        let parts = Parts { parts: sealed.signed.manifest().parts().map(|(name, _)| name).collect() };
-        let line = serde_json::to_string(&parts).map_err(io::Error::from)?;
-        writeln!(to, "{FIRST_LINE}")?;
-        to.write_all(sealed.signed.bytes())?;
-        writeln!(to, "\n{line}")?;
+        let names: Vec<String> = sealed.signed.manifest().parts().map(|(name, _)| name).collect();
+        Self::begin(&sealed.signed, &names, to)?;
         sealed.parts.iter().try_for_each(|part| to.write_all(part))?;
         Ok(())
     }

@@ -1,0 +1,201 @@
+//! One sealed list at rest: a full list as it was signed and encrypted, the deltas since, and chunks on their way in.
+//!
+//! ```text
+//! {state}/hotlist/{list}/chain.json     which files make up the version in force, in order; the one commit point
+//!                        *.sealed       those files (anything else of this name is left over from a crash, and removed)
+//!                        parts/{sha256} chunks of a version that is being fetched
+//! ```
+//!
+//! Nothing here is ever in plain, and nothing is trusted because it is here: whoever loads the files checks signatures and hashes again.
+//! A new version is whole on disk before `chain.json`, renamed into place, names it: killed at any moment, the box finds either the
+//! old chain or the new one.
+
+use std::collections::BTreeSet;
+use std::fs::{self, File};
+use std::io::{self, Read, Write};
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+
+use super::format::hex;
+use super::manifest::{CHUNK_BYTES, Payload};
+use sha2::{Digest, Sha256};
+
+const CHAIN: &str = "chain.json";
+const CHAIN_SCHEMA: &str = "kerbside.hotlist_chain/1";
+
+/// Which files make up the version in force.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Chain {
+    schema: String,
+    /// The version: nothing older is taken, even when the files turn out to be damaged.
+    pub(super) number: u64,
+    /// A full list, then deltas.
+    pub(super) files: Vec<String>,
+}
+
+/// The folder of one list.
+#[derive(Debug)]
+pub(super) struct Store {
+    dir: PathBuf,
+}
+
+impl Store {
+    /// Opens the folder, making it as needed.
+    pub(super) fn open(dir: PathBuf) -> io::Result<Self> {
+        fs::create_dir_all(dir.join("parts"))?;
+        Ok(Self { dir })
+    }
+
+    /// What is in force by the last commit; an empty chain when there was none. What a crash left over is removed.
+    pub(super) fn chain(&self) -> io::Result<Chain> {
+        let chain = match fs::read(self.dir.join(CHAIN)) {
+            Ok(json) => serde_json::from_slice::<Chain>(&json).map_err(|e| {
+                io::Error::new(io::ErrorKind::InvalidData, format!("{} is damaged: {e}", self.dir.join(CHAIN).display()))
+            })?,
+            Err(e) if e.kind() == io::ErrorKind::NotFound => Chain::default(),
+            Err(e) => return Err(e),
+        };
+        self.remove_all_but(&chain)?;
+        Ok(chain)
+    }
+
+    /// Where a file of the chain is.
+    pub(super) fn path(&self, file: &str) -> PathBuf {
+        self.dir.join(file)
+    }
+
+    /// Where a new sealed file is put together; on the same file system as the chain.
+    pub(super) fn draft(&self) -> PathBuf {
+        self.dir.join("incoming.sealed")
+    }
+
+    /// Makes the draft part of the chain and the version of it the one in force: behind the files so far, or in place of them.
+    /// On an error the old chain stands.
+    pub(super) fn commit(&self, old: &Chain, number: u64, in_place: bool) -> io::Result<Chain> {
+        File::open(self.draft())?.sync_all()?;
+        // A number may come twice (a damaged list fetched again), a name must not.
+        let taken = |name: &String| self.path(name).exists();
+        let name = (0u32..).map(|n| format!("{number}-{n}.sealed")).find(|name| !taken(name));
+        let name = name.ok_or_else(|| io::Error::other("no name is left for a sealed file"))?;
+        fs::rename(self.draft(), self.path(&name))?;
+        File::open(&self.dir)?.sync_all()?;
+        let mut files = if in_place { Vec::new() } else { old.files.clone() };
+        files.push(name);
+        let chain = Chain { schema: CHAIN_SCHEMA.to_owned(), number, files };
+        let json = serde_json::to_vec(&chain).map_err(io::Error::other)?;
+        write_whole(&self.dir.join(CHAIN), &json)?;
+        // The version is in force by now; what can't be cleared away is cleared at the next start.
+        if let Err(e) = self.remove_all_but(&chain) {
+            tracing::warn!("old files of a hotlist can't be removed: {e}");
+        }
+        Ok(chain)
+    }
+
+    fn remove_all_but(&self, chain: &Chain) -> io::Result<()> {
+        for entry in fs::read_dir(&self.dir)? {
+            let name = entry?.file_name().to_string_lossy().into_owned();
+            let is_ours = name.ends_with(".sealed") || name.ends_with(".tmp");
+            if is_ours && !chain.files.contains(&name) {
+                fs::remove_file(self.path(&name))?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Keeps a chunk whose hash was checked.
+    pub(super) fn keep_chunk(&self, sha256: &str, bytes: &[u8]) -> io::Result<()> {
+        // Not synced: what a power cut spoils has another hash when it is used, and is fetched again.
+        let (temporary, path) = (self.part("incoming.tmp"), self.part(sha256));
+        fs::write(&temporary, bytes)?;
+        fs::rename(temporary, path)
+    }
+
+    /// Chunks of a payload that are not here.
+    pub(super) fn missing<'a>(&self, payload: &'a Payload) -> impl Iterator<Item = &'a String> {
+        payload.chunks.iter().filter(|sha256| !self.part(sha256).is_file())
+    }
+
+    /// A payload, chunk by chunk; each is held against its hash once more. A damaged one is removed, so that it is fetched again.
+    pub(super) fn payload(&self, payload: &Payload) -> impl Iterator<Item = io::Result<Vec<u8>>> + '_ {
+        payload.chunks.clone().into_iter().map(|sha256| {
+            let mut bytes = Vec::new();
+            File::open(self.part(&sha256))?.take(CHUNK_BYTES + 1).read_to_end(&mut bytes)?;
+            if hex(&Sha256::digest(&bytes)) == sha256 {
+                return Ok(bytes);
+            }
+            fs::remove_file(self.part(&sha256))?;
+            Err(io::Error::new(io::ErrorKind::InvalidData, "a chunk was damaged on disk; it is fetched again"))
+        })
+    }
+
+    /// Removes chunks that nobody needs any more.
+    pub(super) fn prune(&self, needed: &BTreeSet<String>) {
+        let entries = fs::read_dir(self.dir.join("parts")).into_iter().flatten().flatten();
+        for entry in entries.filter(|e| !needed.contains(&*e.file_name().to_string_lossy())) {
+            if let Err(e) = fs::remove_file(entry.path()) {
+                tracing::warn!("an old chunk of a hotlist can't be removed: {e}");
+            }
+        }
+    }
+
+    fn part(&self, sha256: &str) -> PathBuf {
+        self.dir.join("parts").join(sha256)
+    }
+}
+
+/// Writes a small file so that it is there whole or not at all.
+pub(super) fn write_whole(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    let temporary = path.with_extension("tmp");
+    let mut file = File::create(&temporary)?;
+    file.write_all(bytes)?;
+    file.sync_all()?;
+    fs::rename(&temporary, path)?;
+    let dir = path.parent().unwrap_or_else(|| Path::new("."));
+    File::open(dir)?.sync_all()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_draft_that_was_not_committed_is_gone_and_the_chain_stands() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = Store::open(dir.path().join("voi")).unwrap();
+        assert_eq!(store.chain().unwrap(), Chain::default());
+        fs::write(store.draft(), "full").unwrap();
+        let first = store.commit(&Chain::default(), 41, true).unwrap();
+        fs::write(store.draft(), "delta").unwrap();
+        let second = store.commit(&first, 42, false).unwrap();
+        assert_eq!((second.number, second.files.len()), (42, 2));
+        fs::write(store.draft(), "half").unwrap();
+        fs::write(store.path("43-0.sealed"), "renamed, but not in the chain").unwrap();
+        assert_eq!(store.chain().unwrap(), second);
+        assert!(!store.draft().exists() && !store.path("43-0.sealed").exists());
+        assert_eq!(fs::read_to_string(store.path(&second.files[1])).unwrap(), "delta");
+        fs::write(store.draft(), "full again").unwrap();
+        let third = store.commit(&second, 42, true).unwrap();
+        assert_eq!(third.files.len(), 1);
+        assert!(!store.path(&second.files[0]).exists(), "what is replaced is gone");
+        fs::write(dir.path().join("voi").join(CHAIN), "{").unwrap();
+        assert!(store.chain().unwrap_err().to_string().contains("chain.json is damaged"));
+    }
+
+    #[test]
+    fn chunks_are_kept_checked_and_pruned() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = Store::open(dir.path().to_owned()).unwrap();
+        let [a, b] = [b"one", b"two"].map(|bytes| hex(&Sha256::digest(bytes)));
+        let payload = Payload { bytes: 6, sha256: String::new(), plain_bytes: 6, chunks: vec![a.clone(), b.clone()] };
+        store.keep_chunk(&a, b"one").unwrap();
+        assert_eq!(store.missing(&payload).collect::<Vec<_>>(), [&b]);
+        store.keep_chunk(&b, b"tvo").unwrap();
+        assert_eq!(store.missing(&payload).count(), 0);
+        let read: Vec<_> = store.payload(&payload).collect();
+        assert!(read[0].is_ok() && read[1].is_err());
+        assert_eq!(store.missing(&payload).collect::<Vec<_>>(), [&b], "the damaged one is to be fetched again");
+        store.prune(&BTreeSet::from([b]));
+        assert_eq!(store.missing(&payload).count(), 2);
+    }
+}

@@ -1,0 +1,233 @@
+//! The hotlist thread: takes what comes for the sealed lists, lets the keeper judge it, and tells everybody what came of it.
+//!
+//! A thread of its own, since a large list takes seconds to make ready and freeing one takes a while too; the net thread hands it
+//! messages and never waits for it. It waits on its inbox and looks about once a second at what depends on time and into
+//! the folder where `kerbside hotlist apply` leaves files.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::Sender;
+use std::time::Duration;
+
+use tokio::sync::{mpsc, watch};
+
+use super::board::HotlistBoard;
+use super::supervisor::StartError;
+use crate::anpr::hotlist::Hotlist;
+use crate::anpr::validity::ValidityClock;
+use crate::clock::{CaptureTime, Clock, MonoTime};
+use crate::config::{SealedSettings, Settings};
+use crate::publish::mqtt::{Live, Received};
+use crate::publish::sync::inbox;
+use crate::publish::sync::keeper::{Happening, Keeper, KeeperOptions, ListState};
+use crate::publish::sync::keys::{Identity, TrustedKeys};
+use crate::publish::topic::{HotlistPart, Topics};
+use crate::publish::wire::{AuditEvent, AuditMessage, HotlistStateMessage, IncomingWire, Message, RefusalWire, Source};
+
+/// Between two looks at what depends on time.
+const TICK: Duration = Duration::from_secs(1);
+/// Pause when nothing came. Chunks come a few at a time, so this is what a large list's way in is made of.
+const PAUSE: Duration = Duration::from_millis(10);
+/// States are told again after so long even if nothing changed: their age has.
+const TELL_AGAIN: Duration = Duration::from_mins(5);
+
+/// What the hotlist thread needs.
+#[derive(Debug)]
+pub struct HotlistThread {
+    /// The lists.
+    pub keeper: Keeper,
+    /// Topics that manifests and chunks come on: the box's own or its fleet's.
+    pub from: Topics,
+    /// The box's own topics.
+    pub own: Topics,
+    /// Device, as it stands in messages.
+    pub source: Source,
+    /// Messages from the broker.
+    pub downlink: mpsc::Receiver<Received>,
+    /// What to listen to.
+    pub filters: watch::Sender<BTreeSet<String>>,
+    /// States go this way.
+    pub live: mpsc::Sender<Live>,
+    /// Audit entries go this way.
+    pub audits: Sender<AuditMessage>,
+    /// What is in force.
+    pub board: Arc<HotlistBoard>,
+    /// Where `kerbside hotlist apply` leaves files.
+    pub inbox: PathBuf,
+    /// A list older than this is stale.
+    pub stale_after: Duration,
+    /// Tells the time.
+    pub clock: Arc<dyn Clock>,
+    /// Set when it is time to end.
+    pub stop: Arc<AtomicBool>,
+}
+
+impl HotlistThread {
+    /// Works until told to stop; first it puts in force what is on disk.
+    pub fn run(mut self) {
+        let mut validity = ValidityClock::default();
+        let mut told: BTreeMap<String, (String, MonoTime)> = BTreeMap::new();
+        let mut next_tick = self.clock.now().mono;
+        let found = self.keeper.load(validity.judge(self.clock.now()));
+        self.tell(found);
+        while !self.stop.load(Ordering::Relaxed) {
+            let now = self.clock.now();
+            let judged = validity.judge(now);
+            let mut said = Vec::new();
+            let mut came = false;
+            while let Ok(message) = self.downlink.try_recv() {
+                came = true;
+                said.extend(match self.from.parse_hotlist(&message.topic) {
+                    Some((list, HotlistPart::Manifest)) => self.keeper.manifest(list, &message.payload, judged, now.mono),
+                    Some((list, HotlistPart::Chunk(sha256))) => {
+                        self.keeper.chunk(list, sha256, &message.payload, judged, now.mono)
+                    }
+                    None => Vec::new(),
+                });
+            }
+            let ticks = now.mono >= next_tick;
+            if ticks {
+                next_tick = now.mono.plus(TICK);
+                said.extend(self.keeper.tick(judged, now.mono));
+                inbox::serve(&self.inbox, |file| {
+                    let happenings = self.keeper.file(file, judged);
+                    let answer = happenings.last().map(inbox::answer);
+                    said.extend(happenings);
+                    answer
+                });
+                self.board.reap();
+            }
+            self.tell(said);
+            if came || ticks {
+                self.listen(now.mono);
+                self.tell_states(now, &mut told);
+            } else {
+                std::thread::sleep(PAUSE);
+            }
+        }
+    }
+
+    /// Puts lists in force, and every happening into the audit log.
+    fn tell(&self, said: Vec<Happening>) {
+        for happening in said {
+            let now = self.clock.now();
+            let list = happening.list.as_deref().unwrap_or("");
+            let version = happening.number.unwrap_or(0);
+            match (happening.event, &happening.reason) {
+                (AuditEvent::HotlistRefused, Some(why)) => {
+                    self.board.refused(list, why);
+                    tracing::warn!(list, version, "hotlist refused: {why}");
+                }
+                (AuditEvent::HotlistExpired, _) => tracing::warn!(list, version, "hotlist expired: nothing of it is matched"),
+                (event, _) => tracing::info!(list, version, entries = happening.entries, ?event, way = happening.way.as_str()),
+            }
+            if let Some(hotlist) = &happening.in_force {
+                self.board.set(Arc::clone(hotlist), 0, now);
+            }
+            let mut entry = AuditMessage::new(&self.source, happening.event, happening.way.as_str(), now.utc);
+            if let Some(why) = &happening.reason {
+                entry = entry.because(why);
+            }
+            entry.list = happening.list;
+            entry.version = happening.number.map(|n| n.to_string());
+            entry.entries = happening.entries;
+            entry.key = happening.key;
+            if self.audits.send(entry).is_err() {
+                tracing::warn!("an audit entry is lost: the recorder has ended");
+            }
+        }
+    }
+
+    /// Listens to manifests always, to chunks while they are wanted.
+    fn listen(&mut self, mono: MonoTime) {
+        let mut wanted = BTreeSet::from([self.from.hotlist_manifests()]);
+        // A list id and a hash that the keeper asks for were checked long before.
+        wanted.extend(self.keeper.wanted(mono).iter().filter_map(|(list, sha256)| self.from.hotlist_chunk(list, sha256).ok()));
+        self.filters.send_if_modified(|filters| {
+            let changed = *filters != wanted;
+            if changed {
+                *filters = wanted;
+            }
+            changed
+        });
+    }
+
+    /// Tells the state of each list when it changes, and now and then.
+    fn tell_states(&self, now: CaptureTime, told: &mut BTreeMap<String, (String, MonoTime)>) {
+        for state in self.keeper.states() {
+            let message = self.state(&state, now);
+            // All but its age and the time of writing.
+            let unchanged = HotlistStateMessage { age_s: None, written: String::new(), ..message.clone() };
+            let fingerprint = format!("{unchanged:?}");
+            let is_known =
+                told.get(&state.list).is_some_and(|(known, at)| *known == fingerprint && now.mono.since(*at) < TELL_AGAIN);
+            let Ok(topic) = self.own.hotlist_state(&state.list) else { continue };
+            if is_known {
+                continue;
+            }
+            match message.encode() {
+                Ok(payload) => {
+                    let schema = HotlistStateMessage::SCHEMA.to_owned();
+                    if self.live.try_send(Live::Latest { topic, schema, payload }).is_ok() {
+                        told.insert(state.list, (fingerprint, now.mono));
+                    }
+                }
+                Err(e) => tracing::error!("the state of a hotlist can't be told: {e}"),
+            }
+        }
+    }
+
+    fn state(&self, state: &ListState, now: CaptureTime) -> HotlistStateMessage {
+        let mut message = HotlistStateMessage::new(&self.source, &state.list, now.utc);
+        message.stale = true;
+        if let Some((hotlist, content_sha256)) = &state.in_force {
+            message.version = Some(hotlist.version().version.clone());
+            message.content_sha256 = Some(content_sha256.clone());
+            message.entries = hotlist.len() as u64;
+            message.created = hotlist.created().map(|t| t.to_string());
+            message.expires = hotlist.expires().map(|t| t.to_string());
+            message.expired = hotlist.expires().is_some_and(|expires| now.utc >= expires);
+            let age_us = hotlist.created().map_or(0, |created| now.utc.as_micros().saturating_sub(created.as_micros()));
+            let age = Duration::from_micros(u64::try_from(age_us).unwrap_or(0));
+            message.age_s = Some(age.as_secs());
+            message.stale = age > self.stale_after;
+        }
+        message.incoming = state.incoming.map(|(number, here, needed)| IncomingWire {
+            version: number.to_string(),
+            chunks_here: here as u64,
+            chunks: needed as u64,
+        });
+        message.refused = state.refused.as_ref().map(|(why, at)| RefusalWire { reason: why.clone(), at: at.to_string() });
+        message
+    }
+}
+
+/// Where sealed lists are kept.
+pub fn dir(settings: &Settings) -> PathBuf {
+    settings.state_dir.join("hotlist")
+}
+
+/// Opens the sealed lists with the keys that they need; with the topics that they come on.
+///
+/// # Errors
+/// When a key or the folder can't be used.
+pub fn keeper(settings: &Settings, sealed: &SealedSettings) -> Result<(Keeper, Topics), StartError> {
+    let options = KeeperOptions {
+        lists: sealed.lists.clone(),
+        trust: TrustedKeys::load(&sealed.trust)?,
+        identity: Identity::load(&sealed.identity, sealed.check_mode)?,
+        dir: dir(settings),
+    };
+    Ok((Keeper::open(options)?, sealed.topics.clone()))
+}
+
+/// The audit entry for a list kept by hand that is in force.
+pub fn local_applied(source: &Source, hotlist: &Hotlist, way: &str, now: CaptureTime) -> AuditMessage {
+    let mut entry = AuditMessage::new(source, AuditEvent::HotlistApplied, way, now.utc);
+    entry.list = Some(hotlist.version().list.clone());
+    entry.version = Some(hotlist.version().version.clone());
+    entry.entries = Some(hotlist.len() as u64);
+    entry
+}
