@@ -25,12 +25,22 @@ pub struct ExtraShape {
     pub odds: f32,
 }
 
+/// A shape as it is kept: free where the odds are zero.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+struct Held {
+    odds: f32,
+    /// Its place in the alphabet.
+    shape: u8,
+    /// For an extra character, how many of the mark's come before it.
+    after: u8,
+}
+
 /// The odds of a whole mark.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct GlyphOdds {
-    others: [[Option<OtherShape>; GlyphOdds::OTHERS]; Vrm::MAX],
+    others: [[Held; GlyphOdds::OTHERS]; Vrm::MAX],
     absent: [f32; Vrm::MAX],
-    extra: [Option<ExtraShape>; GlyphOdds::EXTRA],
+    extra: [Held; GlyphOdds::EXTRA],
 }
 
 impl GlyphOdds {
@@ -41,7 +51,8 @@ impl GlyphOdds {
 
     /// The other shapes of a place, likeliest first.
     pub fn others(&self, place: usize) -> impl Iterator<Item = OtherShape> + '_ {
-        self.others.get(place).into_iter().flatten().flatten().copied()
+        let held = self.others.get(place).into_iter().flatten().take_while(|held| held.odds > 0.0);
+        held.filter_map(|held| Some(OtherShape { shape: Glyph::from_index(usize::from(held.shape))?, odds: held.odds }))
     }
 
     /// The odds that no character stands at a place.
@@ -51,13 +62,17 @@ impl GlyphOdds {
 
     /// Characters that the mark may have besides its own, likeliest first.
     pub fn extra(&self) -> impl Iterator<Item = ExtraShape> + '_ {
-        self.extra.iter().flatten().copied()
+        let held = self.extra.iter().take_while(|held| held.odds > 0.0);
+        held.filter_map(|held| {
+            Some(ExtraShape { after: held.after, shape: Glyph::from_index(usize::from(held.shape))?, odds: held.odds })
+        })
     }
 
     /// Notes another shape of a place (once each, twins together); the least likely falls off when there is no room.
     pub fn add_other(&mut self, place: usize, shape: Glyph, odds: f32) {
-        let Some(places) = self.others.get_mut(place) else { return };
-        insert(places, OtherShape { shape: shape.folded(), odds }, |o| o.odds);
+        if let Some(places) = self.others.get_mut(place) {
+            insert(places, shape, 0, odds);
+        }
     }
 
     /// Notes the odds that no character stands at a place.
@@ -69,16 +84,16 @@ impl GlyphOdds {
 
     /// Notes a character that may stand after `after` of the mark's own.
     pub fn add_extra(&mut self, after: u8, shape: Glyph, odds: f32) {
-        insert(&mut self.extra, ExtraShape { after, shape: shape.folded(), odds }, |e| e.odds);
+        insert(&mut self.extra, shape, after, odds);
     }
 }
 
-/// Keeps a short list sorted, likeliest first, and of equals the one that came first.
-fn insert<T: Copy>(list: &mut [Option<T>], new: T, odds: fn(&T) -> f32) {
-    let at = list.iter().position(|held| held.as_ref().is_none_or(|h| odds(h) < odds(&new)));
-    if let Some(at) = at {
+/// Keeps a short list sorted, likeliest first, and of equals the one that came first. What is not above zero is no odds.
+fn insert(list: &mut [Held], shape: Glyph, after: u8, odds: f32) {
+    let at = list.iter().position(|held| held.odds < odds).filter(|_| odds > 0.0);
+    if let (Some(at), Ok(shape)) = (at, u8::try_from(shape.folded().index())) {
         list[at..].rotate_right(1);
-        list[at] = Some(new);
+        list[at] = Held { odds, shape, after };
     }
 }
 
@@ -94,6 +109,9 @@ mod tests {
             odds.add_extra(7, shape(c), p);
         }
         odds.add_other(Vrm::MAX, shape('A'), 1.0);
+        for nonsense in [0.0, -1.0, f32::NAN] {
+            odds.add_other(3, shape('A'), nonsense);
+        }
         odds.set_absent(Vrm::MAX, 1.0);
         let text: String = odds.others(2).map(|o| o.shape.as_char()).collect();
         assert_eq!((text.as_str(), odds.extra().map(|e| e.shape.as_char()).collect::<String>().as_str()), ("0FBR", "0FBR"));
