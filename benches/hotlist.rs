@@ -314,6 +314,19 @@ fn main() {
         &format!("{:.1} ms (median of 11, max {:.1})", millis(times[5]), millis(times[10])),
     );
     line("peak while it is applied, beside the list in force", &format!("{:.1} MiB", mebibytes(peaks)));
+    // A box that was off for a while: the rows of each step are those that the one before put in, or new ones.
+    let steps: Vec<Delta> = (0..300)
+        .map(|step| {
+            let rows_of = |step: usize| (0..500).map(move |n| entry(step * 400 + n, rows));
+            Delta { remove: if step == 0 { Vec::new() } else { rows_of(step - 1).collect() }, add: rows_of(step).collect() }
+        })
+        .collect();
+    let (mut one_by_one, copy) = (Delta::default(), steps.clone());
+    let took_then = timed(|| copy.into_iter().for_each(|step| one_by_one.then(step))).1;
+    let (at_once, took_steps) = timed(|| Delta::of_steps(steps));
+    assert_eq!((at_once.add.len(), at_once.remove.len()), (one_by_one.add.len(), one_by_one.remove.len()));
+    let (then, of_steps) = (millis(took_then), millis(took_steps));
+    line("300 deltas of 1,000 rows made one", &format!("{of_steps:.0} ms with of_steps, {then:.0} ms with then"));
     let lists = lists(wide);
     let vrm = mark(wanted_number(77, rows));
     let (possible, took) = timed(|| lists.possible(&vrm, at).len());

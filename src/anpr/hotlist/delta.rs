@@ -36,8 +36,8 @@ impl Delta {
         cancel(&mut self.remove, next.add, &mut self.add);
     }
 
-    /// Deltas that follow one another as one. Each row is looked at a few times, however many the steps: neighbours are joined
-    /// first, and the longer ones these make then.
+    /// Deltas that follow one another as one. Each row is looked at a few times, however many the steps and however little cancels
+    /// out: neighbours are joined first, and the longer ones these make then.
     pub fn of_steps(steps: impl IntoIterator<Item = Self>) -> Self {
         // As one counts in binary: two of a height make one of the next.
         let mut joined: Vec<(u32, Self)> = Vec::new();
