@@ -1,7 +1,7 @@
 # Two commands on a fresh Debian 12 with a Rust toolchain, Python 3 with pip, and root or sudo:
 #   make demo     sets everything up and shows the main job on an embedded broker
 #   make test     sets everything up and runs every check
-.PHONY: demo test setup setup-tests build accuracy bench clean
+.PHONY: demo test setup setup-tests build accuracy bench fuzz clean
 
 DATA := ../shared/data
 
@@ -34,6 +34,17 @@ accuracy: build
 bench: build
 	cargo bench --locked
 	python3 benches/whole_process.py
+
+# Everything that parses bytes from outside, so many seconds a target; needs nightly Rust and `cargo install cargo-fuzz`.
+FUZZ_SECONDS ?= 60
+FUZZ_TARGETS := csv voi ndjson manifest sealed_file delta
+
+fuzz: setup
+	@for target in $(FUZZ_TARGETS); do \
+		mkdir -p tests/fuzz/corpus/$$target; \
+		cargo +nightly fuzz run --fuzz-dir tests/fuzz $$target tests/fuzz/corpus/$$target tests/fuzz/seeds/$$target \
+			-- -max_total_time=$(FUZZ_SECONDS) -max_len=4096 -timeout=10 || exit 1; \
+	done
 
 clean:
 	cargo clean

@@ -131,11 +131,13 @@ fn time(column: &str, word: &str) -> Result<Option<UtcTime>, Wrong> {
     if word.is_empty() {
         return Ok(None);
     }
-    UtcTime::parse(word).map(Some).ok_or_else(|| {
+    let moment = UtcTime::parse(word).ok_or_else(|| {
         wrong(format!(
             "{column} {word:?} is no time; allowed are RFC 3339 (2026-11-22T00:00:00Z), a date (2026-11-22) or nothing"
         ))
-    })
+    })?;
+    // Whole milliseconds, which is what is written: what was read must not differ from what will be.
+    Ok(Some(UtcTime::from_micros(moment.as_micros().div_euclid(1000) * 1000)))
 }
 
 fn text(column: &str, value: &str, most: usize) -> Result<(), Wrong> {

@@ -120,7 +120,7 @@ fn convert(line: &[u8], entry: &mut HotlistEntry) -> Result<(), Wrong> {
         Markers::Text(text) => text,
         Markers::List(codes) => codes.join(" "),
     };
-    let absent = |text: Text<'_>| text.map_or_else(String::new, |text| one_line(text.trim()).into_owned());
+    let absent = |text: Text<'_>| text.map_or_else(String::new, |text| one_line(&text).into_owned());
     let details =
         [o.make, o.model, o.colour, o.source, o.force, o.nim, o.information, o.pnc_id, o.gpms, o.cad, o.spare_1, o.spare_2]
             .map(absent);

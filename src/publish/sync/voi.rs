@@ -110,10 +110,11 @@ fn convert(record: &csv::ByteRecord, priority: Option<Priority>, entry: &mut Hot
         .map_err(|(kind, what)| (kind, what.replace("valid_until", "weed date")))
 }
 
-/// Line breaks and other control characters as spaces.
+/// Line breaks and other control characters as spaces, none at either end.
 pub(super) fn one_line(text: &str) -> Cow<'_, str> {
+    let text = text.trim();
     if text.chars().any(char::is_control) {
-        Cow::Owned(text.replace("\r\n", " ").replace(char::is_control, " "))
+        Cow::Owned(text.replace("\r\n", " ").replace(char::is_control, " ").trim().to_owned())
     } else {
         Cow::Borrowed(text)
     }
