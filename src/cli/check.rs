@@ -9,6 +9,7 @@ use anyhow::anyhow;
 use super::{Exit, Failure};
 use crate::config::{self, Settings};
 use crate::publish::sync::{self, LoadedHotlist};
+use crate::runtime::hotlists;
 use crate::vision::Vision;
 use crate::vision::manifest::ManifestError;
 use crate::vision::onnx::Runtime;
@@ -29,6 +30,13 @@ pub(super) fn main(args: &Args) -> Result<Exit, Failure> {
         Ok(loaded) => Some(loaded),
         Err(e) => {
             faults.push(format!("hotlist.file: {e}"));
+            None
+        }
+    });
+    let sealed = settings.hotlist.sealed.as_ref().and_then(|sealed| match hotlists::view(&settings, sealed) {
+        Ok(found) => Some((sealed, found)),
+        Err(e) => {
+            faults.push(format!("hotlist: {e}"));
             None
         }
     });
@@ -69,7 +77,21 @@ pub(super) fn main(args: &Args) -> Result<Exit, Failure> {
                 say!("    {fault}");
             }
         }
-        None => say!("  hotlist   none: nothing will be matched"),
+        None if sealed.is_none() => say!("  hotlist   none: nothing will be matched"),
+        None => {}
+    }
+    if let Some((sealed, (found, faults))) = &sealed {
+        for list in found {
+            let version = list.version();
+            say!("  hotlist   {} version {}: {} entries, sealed", version.list, version.version, list.len());
+        }
+        for fault in faults {
+            say!("  hotlist   {fault}");
+        }
+        let here = |id: &String| found.iter().any(|list| list.version().list == *id);
+        for id in sealed.lists.iter().filter(|id| !here(id)) {
+            say!("  hotlist   {id}: none has come yet");
+        }
     }
     Ok(Exit::Ok)
 }

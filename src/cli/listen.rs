@@ -1,13 +1,13 @@
 //! `kerbside listen`: what a back office would see, in words or as JSON lines.
 
 use std::io::Write;
-use std::path::PathBuf;
 
-use anyhow::{Context, anyhow};
+use anyhow::anyhow;
 
+use super::broker::BrokerArgs;
 use super::{Exit, Failure};
 use crate::outbox::Qos;
-use crate::publish::mqtt::{BrokerOptions, Credentials, Received, Subscriber, SubscriberOptions, is_valid_filter};
+use crate::publish::mqtt::{Received, Subscriber, SubscriberOptions, is_valid_filter};
 use crate::publish::wire::{
     AlertMessage, CameraStateMessage, HealthMessage, HitWire, Message, ReadMessage, StatusMessage, UnreadMessage,
 };
@@ -15,21 +15,11 @@ use crate::publish::wire::{
 /// Arguments of `kerbside listen`.
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
-    /// Host name or address of the broker
-    #[arg(long, default_value = "127.0.0.1")]
-    host: String,
-    /// Its port
-    #[arg(long, default_value_t = 1883)]
-    port: u16,
+    #[command(flatten)]
+    broker: BrokerArgs,
     /// Topic filters
     #[arg(long = "topic", value_name = "FILTER", default_value = "kerbside/v1/#")]
     topics: Vec<String>,
-    /// User name at the broker
-    #[arg(long, requires = "password_file")]
-    username: Option<String>,
-    /// File that holds the password alone
-    #[arg(long, value_name = "FILE", requires = "username")]
-    password_file: Option<PathBuf>,
     /// One JSON object a line: {"topic", "seq", "schema", "historical", "payload"}; pictures by their size
     #[arg(long)]
     json: bool,
@@ -45,14 +35,7 @@ pub(super) fn main(args: &Args) -> Result<Exit, Failure> {
             "--topic {bad:?} is no topic filter: + stands alone in its level, # alone in the last one"
         )));
     }
-    let mut broker = BrokerOptions::new(&args.host, args.port, &format!("kerbside-listen-{}", std::process::id()));
-    if let (Some(username), Some(file)) = (&args.username, &args.password_file) {
-        let password = std::fs::read_to_string(file)
-            .with_context(|| format!("{}: the password can't be read", file.display()))
-            .map_err(Failure::usage)?;
-        let password = password.trim_end_matches(['\r', '\n']).to_owned();
-        broker.credentials = Some(Credentials { username: username.clone(), password });
-    }
+    let broker = args.broker.options("listen")?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(Failure::software)?;
     runtime.block_on(async {
         let mut subscriber = Subscriber::new(SubscriberOptions { broker, filters: args.topics.clone(), qos: Qos::AtLeastOnce });
@@ -61,8 +44,8 @@ pub(super) fn main(args: &Args) -> Result<Exit, Failure> {
             let why = subscriber.last_error().unwrap_or("it accepted the connection and said nothing");
             return Err(Failure::software(anyhow!(
                 "no MQTT 5 broker answers at {}:{}: {why}; check --host, --port, --username and that it is running",
-                args.host,
-                args.port
+                args.broker.host,
+                args.broker.port
             )));
         }
         let mut seen = 0;

@@ -8,6 +8,7 @@ macro_rules! say {
     };
 }
 
+mod broker;
 mod calibration;
 mod check;
 mod demo;

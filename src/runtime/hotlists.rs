@@ -17,11 +17,11 @@ use super::board::HotlistBoard;
 use super::supervisor::StartError;
 use crate::anpr::hotlist::Hotlist;
 use crate::anpr::validity::ValidityClock;
-use crate::clock::{CaptureTime, Clock, MonoTime};
+use crate::clock::{CaptureTime, Clock, MonoTime, UtcTime};
 use crate::config::{SealedSettings, Settings};
 use crate::publish::mqtt::{Live, Received};
 use crate::publish::sync::inbox;
-use crate::publish::sync::keeper::{Happening, Keeper, KeeperOptions, ListState};
+use crate::publish::sync::keeper::{self, Happening, Keeper, KeeperOptions, ListState};
 use crate::publish::sync::keys::{Identity, TrustedKeys};
 use crate::publish::topic::{HotlistPart, Topics};
 use crate::publish::wire::{AuditEvent, AuditMessage, HotlistStateMessage, IncomingWire, Message, RefusalWire, Source};
@@ -126,14 +126,7 @@ impl HotlistThread {
             if let Some(hotlist) = &happening.in_force {
                 self.board.set(Arc::clone(hotlist), 0, now);
             }
-            let mut entry = AuditMessage::new(&self.source, happening.event, happening.way.as_str(), now.utc);
-            if let Some(why) = &happening.reason {
-                entry = entry.because(why);
-            }
-            entry.list = happening.list;
-            entry.version = happening.number.map(|n| n.to_string());
-            entry.entries = happening.entries;
-            entry.key = happening.key;
+            let entry = audit_entry(&self.source, &happening, now.utc);
             if self.audits.send(entry).is_err() {
                 tracing::warn!("an audit entry is lost: the recorder has ended");
             }
@@ -214,13 +207,16 @@ pub fn dir(settings: &Settings) -> PathBuf {
 /// # Errors
 /// When a key or the folder can't be used.
 pub fn keeper(settings: &Settings, sealed: &SealedSettings) -> Result<(Keeper, Topics), StartError> {
-    let options = KeeperOptions {
+    Ok((Keeper::open(options(settings, sealed)?)?, sealed.topics.clone()))
+}
+
+fn options(settings: &Settings, sealed: &SealedSettings) -> Result<KeeperOptions, StartError> {
+    Ok(KeeperOptions {
         lists: sealed.lists.clone(),
         trust: TrustedKeys::load(&sealed.trust)?,
         identity: Identity::load(&sealed.identity, sealed.check_mode)?,
         dir: dir(settings),
-    };
-    Ok((Keeper::open(options)?, sealed.topics.clone()))
+    })
 }
 
 /// The audit entry for a list kept by hand that is in force.
@@ -230,4 +226,25 @@ pub fn local_applied(source: &Source, hotlist: &Hotlist, way: &str, now: Capture
     entry.version = Some(hotlist.version().version.clone());
     entry.entries = Some(hotlist.len() as u64);
     entry
+}
+
+/// What happened as an entry of the audit log.
+pub fn audit_entry(source: &Source, happening: &Happening, now: UtcTime) -> AuditMessage {
+    let mut entry = AuditMessage::new(source, happening.event, happening.way.as_str(), now);
+    if let Some(why) = &happening.reason {
+        entry = entry.because(why);
+    }
+    entry.list.clone_from(&happening.list);
+    entry.version = happening.number.map(|n| n.to_string());
+    entry.entries = happening.entries;
+    entry.key.clone_from(&happening.key);
+    entry
+}
+
+/// The sealed lists in force on a box, by what is on its disk, and why others can't be shown.
+///
+/// # Errors
+/// When a key or the folder can't be used.
+pub fn view(settings: &Settings, sealed: &SealedSettings) -> Result<(Vec<Arc<Hotlist>>, Vec<String>), StartError> {
+    Ok(keeper::view(options(settings, sealed)?)?)
 }

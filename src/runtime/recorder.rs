@@ -51,7 +51,7 @@ impl Clerk {
         match outcome {
             Outcome::Alert(alert) => {
                 let message = AlertMessage::new(&self.source, alert);
-                let mut draft = self.text::<AlertMessage>(self.topics.alert(), Lane::Alert, true, &message)?;
+                let mut draft = text::<AlertMessage>(self.topics.alert(), Lane::Alert, true, &message)?;
                 draft.expiry_s = Some(self.alert_expiry_s);
                 Ok(vec![draft])
             }
@@ -59,29 +59,16 @@ impl Clerk {
                 let hit = !record.hits.is_empty();
                 let (pictures, named) = self.pictures(record.passage, evidence.as_deref(), hit);
                 let message = ReadMessage::new(&self.source, record, &named);
-                let text = self.text::<ReadMessage>(self.topics.read(), Lane::Read, hit, &message)?;
+                let text = text::<ReadMessage>(self.topics.read(), Lane::Read, hit, &message)?;
                 Ok(std::iter::once(text).chain(pictures).collect())
             }
             Outcome::Unread(unread, evidence) => {
                 let (pictures, named) = self.pictures(unread.passage, evidence.as_deref(), false);
                 let message = UnreadMessage::new(&self.source, unread, &named);
-                let text = self.text::<UnreadMessage>(self.topics.unread(), Lane::Read, false, &message)?;
+                let text = text::<UnreadMessage>(self.topics.unread(), Lane::Read, false, &message)?;
                 Ok(std::iter::once(text).chain(pictures).collect())
             }
         }
-    }
-
-    fn text<M: Message>(&self, topic: String, lane: Lane, hit: bool, message: &M) -> Result<Draft, wire::JsonError> {
-        Ok(Draft {
-            topic,
-            qos: Qos::AtLeastOnce,
-            lane,
-            hit,
-            content_type: wire::CONTENT_TYPE.into(),
-            schema: M::SCHEMA.into(),
-            expiry_s: None,
-            payload: message.encode()?,
-        })
     }
 
     fn pictures(&self, passage: PassageId, evidence: Option<&Evidence>, hit: bool) -> (Vec<Draft>, Vec<wire::Evidence>) {
@@ -194,11 +181,7 @@ impl Recorder {
         if entries.is_empty() {
             return;
         }
-        let draft = |entry: &AuditMessage| {
-            let draft = self.clerk.text::<AuditMessage>(self.clerk.topics.audit(), Lane::Health, false, entry);
-            draft.inspect_err(|e| tracing::error!("an audit entry can't be put into JSON and is lost: {e}")).ok()
-        };
-        let drafts = entries.iter().filter_map(draft).collect();
+        let drafts = audit_drafts(&self.clerk.topics, &entries);
         self.commit(drafts);
     }
 
@@ -280,4 +263,26 @@ impl Recorder {
             }
         }
     }
+}
+
+/// Entries of the audit log as drafts. One that can't be put into JSON is lost, with a word in the log.
+pub fn audit_drafts(topics: &Topics, entries: &[AuditMessage]) -> Vec<Draft> {
+    let draft = |entry: &AuditMessage| {
+        let draft = text::<AuditMessage>(topics.audit(), Lane::Health, false, entry);
+        draft.inspect_err(|e| tracing::error!("an audit entry can't be put into JSON and is lost: {e}")).ok()
+    };
+    entries.iter().filter_map(draft).collect()
+}
+
+fn text<M: Message>(topic: String, lane: Lane, hit: bool, message: &M) -> Result<Draft, wire::JsonError> {
+    Ok(Draft {
+        topic,
+        qos: Qos::AtLeastOnce,
+        lane,
+        hit,
+        content_type: wire::CONTENT_TYPE.into(),
+        schema: M::SCHEMA.into(),
+        expiry_s: None,
+        payload: message.encode()?,
+    })
 }

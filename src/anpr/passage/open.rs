@@ -72,6 +72,7 @@ struct Best {
 
 /// What was published about a vehicle that is still in view.
 #[derive(Clone, Copy, Debug)]
+#[allow(clippy::large_enum_variant)] // one an open passage, of which there are few; boxing it would allocate a passage
 pub(in crate::anpr) enum Said {
     /// Nothing yet.
     Nothing,

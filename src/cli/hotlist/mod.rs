@@ -1,8 +1,11 @@
 //! `kerbside hotlist`: lists made, sealed, checked and shown. One file a step of the way.
 
+mod apply;
 mod build;
+mod explain;
 mod inspect;
 mod keygen;
+mod publish;
 mod seal;
 mod verify;
 
@@ -36,6 +39,12 @@ enum Command {
     Verify(verify::Args),
     /// Show what a sealed list says of itself
     Inspect(inspect::Args),
+    /// Give a sealed list to a broker, for a box or a fleet
+    Publish(publish::Args),
+    /// Give a sealed list to this box, from a file or a stick
+    Apply(apply::Args),
+    /// Say what a mark would match on this box, and why
+    Explain(explain::Args),
 }
 
 /// Runs the subcommand.
@@ -46,6 +55,9 @@ pub(super) fn main(args: &Args) -> Result<Exit, Failure> {
         Command::Seal(args) => seal::main(args),
         Command::Verify(args) => verify::main(args),
         Command::Inspect(args) => inspect::main(args),
+        Command::Publish(args) => publish::main(args),
+        Command::Apply(args) => apply::main(args),
+        Command::Explain(args) => explain::main(args),
     }
 }
 

@@ -12,6 +12,7 @@
 
 mod client;
 mod desk;
+mod retain;
 mod session;
 mod stats;
 mod subscriber;
@@ -26,6 +27,7 @@ use tokio::sync::{Notify, mpsc, watch};
 use crate::clock::{Backoff, Clock};
 use crate::outbox::Outlet;
 
+pub use retain::{RetainError, Retained, retain};
 pub use stats::{MqttCounters, MqttStats};
 pub use subscriber::{Subscriber, SubscriberOptions};
 

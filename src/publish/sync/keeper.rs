@@ -11,6 +11,7 @@
 mod apply;
 mod incoming;
 mod judge;
+mod view;
 
 use std::collections::BTreeMap;
 use std::fs::{File, TryLockError};
@@ -31,6 +32,7 @@ use crate::clock::{MonoTime, UtcTime};
 use crate::publish::wire::AuditEvent;
 use incoming::Incoming;
 use judge::{Refusal, Verdict};
+pub use view::view;
 
 /// Chunks asked for at one time: with the largest chunks, 2 MiB on the way.
 const ASKED_AT_ONCE: usize = 8;
@@ -142,7 +144,7 @@ pub struct Keeper {
     lists: BTreeMap<String, Kept>,
     /// SHA-256 of what was refused, oldest first.
     refused: Vec<[u8; 32]>,
-    _lock: File,
+    _lock: Option<File>,
 }
 
 /// One list.
@@ -180,13 +182,17 @@ impl Keeper {
             Err(TryLockError::WouldBlock) => return Err(KeeperError::Held { dir }),
             Err(TryLockError::Error(source)) => return Err(fault(source)),
         }
-        let ours = identity.recipients().map(|r| r.to_string()).collect();
-        let mut keeper = Self { trust, identity, ours, lists: BTreeMap::new(), refused: Vec::new(), _lock: lock };
+        let mut keeper = Self::without_lists(trust, identity, Some(lock));
         for id in lists {
             let store = Store::open(dir.join(&id)).map_err(fault)?;
             keeper.lists.insert(id, Kept::new(store));
         }
         Ok(keeper)
+    }
+
+    fn without_lists(trust: TrustedKeys, identity: Identity, lock: Option<File>) -> Self {
+        let ours = identity.recipients().map(|r| r.to_string()).collect();
+        Self { trust, identity, ours, lists: BTreeMap::new(), refused: Vec::new(), _lock: lock }
     }
 
     /// Loads what was in force from disk, checking everything again: seconds for a large list. A damaged one is told of, and fetched

@@ -47,17 +47,27 @@ impl Store {
         Ok(Self { dir })
     }
 
+    /// The folder as it is, or is not.
+    pub(super) fn at(dir: PathBuf) -> Self {
+        Self { dir }
+    }
+
     /// What is in force by the last commit; an empty chain when there was none. What a crash left over is removed.
     pub(super) fn chain(&self) -> io::Result<Chain> {
-        let chain = match fs::read(self.dir.join(CHAIN)) {
-            Ok(json) => serde_json::from_slice::<Chain>(&json).map_err(|e| {
-                io::Error::new(io::ErrorKind::InvalidData, format!("{} is damaged: {e}", self.dir.join(CHAIN).display()))
-            })?,
-            Err(e) if e.kind() == io::ErrorKind::NotFound => Chain::default(),
-            Err(e) => return Err(e),
-        };
+        let chain = self.read_chain()?;
         self.remove_all_but(&chain)?;
         Ok(chain)
+    }
+
+    /// What is in force by the last commit; an empty chain when there was none.
+    pub(super) fn read_chain(&self) -> io::Result<Chain> {
+        match fs::read(self.dir.join(CHAIN)) {
+            Ok(json) => serde_json::from_slice::<Chain>(&json).map_err(|e| {
+                io::Error::new(io::ErrorKind::InvalidData, format!("{} is damaged: {e}", self.dir.join(CHAIN).display()))
+            }),
+            Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(Chain::default()),
+            Err(e) => Err(e),
+        }
     }
 
     /// Where a file of the chain is.

@@ -54,7 +54,7 @@ impl Keeper {
         }
     }
 
-    fn load_chain(&self, id: &str, kept: &Kept) -> Result<(InForce, SignedManifest), Refusal> {
+    pub(super) fn load_chain(&self, id: &str, kept: &Kept) -> Result<(InForce, SignedManifest), Refusal> {
         let open = |name: &String| SealedFile::open(&kept.store.path(name), &self.trust);
         let Some((first, rest)) = kept.chain.files.split_first() else { return Err(Refusal::of("its chain is empty")) };
         let file = open(first)?;

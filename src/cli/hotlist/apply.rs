@@ -1,0 +1,77 @@
+//! `kerbside hotlist apply`: a sealed list from a file or a stick, with the same checks as one from the broker.
+
+use std::io::Write;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use anyhow::{Context, anyhow};
+
+use super::now;
+use crate::cli::{Exit, Failure, run};
+use crate::config;
+use crate::outbox::Outbox;
+use crate::publish::sync::inbox;
+use crate::publish::sync::keeper::{Happening, KeeperError};
+use crate::publish::wire;
+use crate::runtime::supervisor::StartError;
+use crate::runtime::{hotlists, recorder};
+
+/// Time that a running daemon has for a large list.
+const PATIENCE: Duration = Duration::from_secs(120);
+
+/// Arguments of `kerbside hotlist apply`.
+#[derive(Debug, clap::Args)]
+pub(super) struct Args {
+    /// The sealed list
+    #[arg(value_name = "FILE")]
+    file: PathBuf,
+    /// The box's configuration
+    #[arg(long, value_name = "FILE")]
+    config: PathBuf,
+}
+
+/// Runs the subcommand: through the running daemon where there is one, else on its folder.
+pub(super) fn main(args: &Args) -> Result<Exit, Failure> {
+    let settings = config::load(&args.config).map_err(Failure::config)?;
+    let Some(sealed) = &settings.hotlist.sealed else {
+        return Err(Failure::config(anyhow!(
+            "{}: hotlist.lists: it is empty, so this box takes no sealed list; name the list there, and its owner's key in hotlist.trust",
+            args.config.display()
+        )));
+    };
+    std::fs::File::open(&args.file).with_context(|| args.file.display().to_string()).map_err(Failure::software)?;
+    let answer = match hotlists::keeper(&settings, sealed) {
+        Ok((mut keeper, _)) => {
+            let mut said = keeper.load(now());
+            // What stands there already is the daemon's to tell at its next start.
+            said.clear();
+            said.extend(keeper.file(&args.file, now()));
+            let answer = said.last().map_or_else(|| "refused: no reason given".to_owned(), inbox::answer);
+            audit(&settings, &said)?;
+            answer
+        }
+        Err(StartError::Hotlists(KeeperError::Held { .. })) => {
+            inbox::hand_in(&hotlists::dir(&settings).join(inbox::FOLDER), &args.file, PATIENCE)
+                .with_context(|| format!("{}: it can't be handed to the running daemon", args.file.display()))
+                .map_err(Failure::software)?
+        }
+        Err(e) => return Err(run::start_failure(e)),
+    };
+    match answer.strip_prefix("taken: ") {
+        Some(words) => {
+            say!("{words}");
+            Ok(Exit::Ok)
+        }
+        None => Err(Failure::software(anyhow!("{}: {answer}; what was in force stays", args.file.display()))),
+    }
+}
+
+/// Leaves audit entries in the outbox of a box that stands still.
+fn audit(settings: &config::Settings, said: &[Happening]) -> Result<(), Failure> {
+    let source =
+        wire::Source { device: settings.device.clone(), models: wire::Models { detector: String::new(), reader: String::new() } };
+    let entries: Vec<_> = said.iter().map(|happening| hotlists::audit_entry(&source, happening, now())).collect();
+    let (mut outbox, _) = Outbox::open(&settings.state_dir, settings.outbox, now()).map_err(Failure::software)?;
+    outbox.commit(&recorder::audit_drafts(&settings.topics, &entries), now()).map_err(Failure::software)?;
+    Ok(())
+}
