@@ -14,10 +14,10 @@ use crate::support::publisher::{Listener, wait_for};
 use crate::support::{pictures, program};
 
 /// A daemon, killed when the test ends before it does.
-struct Daemon(Child);
+pub(crate) struct Daemon(Child);
 
 impl Daemon {
-    fn start(dir: &Path, config: &Path) -> Self {
+    pub(crate) fn start(dir: &Path, config: &Path) -> Self {
         let log = std::fs::File::create(dir.join("daemon.log")).unwrap();
         let child = program::kerbside(dir)
             .args(["run", "--config", config.to_str().unwrap()])
@@ -28,12 +28,12 @@ impl Daemon {
         Self(child)
     }
 
-    fn signal(&self, signal: Signal) {
+    pub(crate) fn signal(&self, signal: Signal) {
         let pid = Pid::from_raw(i32::try_from(self.0.id()).unwrap()).unwrap();
         kill_process(pid, signal).unwrap();
     }
 
-    fn stop(mut self) -> Option<i32> {
+    pub(crate) fn stop(mut self) -> Option<i32> {
         self.signal(Signal::TERM);
         wait_for("a clean stop", || self.0.try_wait().unwrap().is_some());
         self.0.wait().unwrap().code()
@@ -143,7 +143,7 @@ fn daemon_takes_a_new_hotlist_on_sighup_and_refuses_a_bad_one() {
     let health_says = |word: &str| {
         listener.seen().iter().rev().find(|m| m.schema.as_deref() == Some("kerbside.health/1")).is_some_and(|m| {
             let health: Value = serde_json::from_slice(&m.payload).unwrap();
-            health["hotlist"].to_string().contains(word)
+            health["hotlists"].to_string().contains(word)
         })
     };
     wait_for("health to say that the list was refused", || health_says("list.csv"));

@@ -2,72 +2,11 @@
 //! everything that must be refused, with its words and its exit status.
 
 use std::os::unix::fs::PermissionsExt;
-use std::path::PathBuf;
-use std::process::Output;
 
 use serde_json::Value;
 
+use crate::support::lists::Bench;
 use crate::support::program;
-
-/// A folder with keys in it, where the program runs.
-struct Bench {
-    dir: tempfile::TempDir,
-    recipient: String,
-}
-
-impl Bench {
-    fn new() -> Self {
-        let mut bench = Self { dir: tempfile::tempdir().unwrap(), recipient: String::new() };
-        bench.good(&["keygen", "signing", "-o", "signing.pem", "--public", "public.pem"]);
-        bench.recipient = bench.good(&["keygen", "identity", "-o", "box.txt"]).trim().to_owned();
-        bench
-    }
-
-    fn at(&self, name: &str) -> PathBuf {
-        self.dir.path().join(name)
-    }
-
-    fn write(&self, name: &str, content: impl AsRef<[u8]>) {
-        std::fs::write(self.at(name), content).unwrap();
-    }
-
-    fn read(&self, name: &str) -> Vec<u8> {
-        std::fs::read(self.at(name)).unwrap()
-    }
-
-    fn run(&self, args: &[&str]) -> Output {
-        program::kerbside(self.dir.path()).arg("hotlist").args(args).output().expect("the program starts")
-    }
-
-    /// Runs it; it must go well. Gives stdout.
-    fn good(&self, args: &[&str]) -> String {
-        let output = self.run(args);
-        assert!(output.status.success(), "{args:?}: {}", program::stderr(&output));
-        program::stdout(&output)
-    }
-
-    /// Runs it; it must be refused with this status and all of these words on stderr. Gives stderr.
-    fn refused(&self, args: &[&str], exit: i32, words: &[&str]) -> String {
-        let output = self.run(args);
-        let said = program::stderr(&output);
-        assert_eq!(output.status.code(), Some(exit), "{args:?}: {said}");
-        for word in words {
-            assert!(said.contains(word), "{args:?}: {word:?} is missing from: {said}");
-        }
-        assert!(!said.contains("panicked"), "{said}");
-        said
-    }
-
-    fn seal(&self, list: &str, number: &str, to: &str, more: &[&str]) -> String {
-        let args =
-            ["seal", list, "--list", "north", "--number", number, "--key", "signing.pem", "--to", &self.recipient, "-o", to];
-        self.good(&[&args, more].concat())
-    }
-
-    fn mode(&self, name: &str) -> u32 {
-        self.at(name).metadata().unwrap().permissions().mode() & 0o777
-    }
-}
 
 const OLD: &str = "vrm,action,priority,reason,valid_until\nAB12CDE,stop,P0,stolen,2099-01-01\nAB12CDF,assess,P2,,2099-01-01\n";
 const NEW: &str = "vrm,action,priority,reason,valid_until\nAB12CDE,stop,P1,stolen,2099-01-01\nAB12CDG,silent,P3,,2099-01-01\n";

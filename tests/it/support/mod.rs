@@ -1,6 +1,7 @@
 //! What tests share: real brokers, bad links, scripted brokers, the program itself, and pictures made on the spot.
 
 pub mod fake_broker;
+pub mod lists;
 pub mod mosquitto;
 pub mod pictures;
 pub mod program;
