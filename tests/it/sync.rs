@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 use std::process::Stdio;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use kerbside::outbox::Qos;
 use kerbside::publish::mqtt::{BrokerOptions, Received, Retained, retain};
@@ -245,16 +245,18 @@ fn sync_killed_at_any_moment_leaves_the_old_list_or_the_new_one() {
     let (bench, config) = configured(1, "");
     let config = config.to_str().unwrap();
     // Large enough for an apply to take a while.
-    version(&bench, 1, &many(20_000));
+    version(&bench, 1, &many(8_000));
+    let started = Instant::now();
     assert!(bench.run(&["apply", "1.sealed", "--config", config]).status.success());
+    let took = started.elapsed();
     let shown = || bench.good(&["explain", "AB12CDE", "--config", config]).lines().next().unwrap_or_default().to_owned();
     let mut in_force = 1u64;
     let mut killed = [0, 0];
-    for round in 0..40u64 {
+    for round in 0..24u64 {
         let next = in_force + 1;
         if !bench.at(&format!("{next}.sealed")).exists() {
             // Every other version is taken whole: one that has no step from the one in force.
-            version(&bench, next, &many(20_000 + next));
+            version(&bench, next, &many(8_000 + next));
         }
         let mut child = program::kerbside(bench.dir.path())
             .args(["hotlist", "apply", &format!("{next}.sealed"), "--config", config])
@@ -262,7 +264,8 @@ fn sync_killed_at_any_moment_leaves_the_old_list_or_the_new_one() {
             .stderr(Stdio::null())
             .spawn()
             .unwrap();
-        std::thread::sleep(Duration::from_millis(round * 37 % 400));
+        // From its start to a while after its end, in no order.
+        std::thread::sleep(took.mul_f64(f64::from(u32::try_from(round * 37 % 24).unwrap()) / 8.0));
         child.kill().unwrap();
         child.wait().unwrap();
         let now = shown();
@@ -275,10 +278,10 @@ fn sync_killed_at_any_moment_leaves_the_old_list_or_the_new_one() {
         killed[is_new] += 1;
         in_force += is_new as u64;
     }
-    println!("killed 40 times: {} before the commit, {} after it", killed[0], killed[1]);
+    println!("killed 24 times: {} before the commit, {} after it", killed[0], killed[1]);
     // And nothing is left over that stands in the way.
     let next = in_force + 1;
-    version(&bench, next, &many(20_000 + next));
+    version(&bench, next, &many(8_000 + next));
     assert!(bench.run(&["apply", &format!("{next}.sealed"), "--config", config]).status.success());
     let files = std::fs::read_dir(bench.at("state/hotlist/north")).unwrap().map(|e| e.unwrap().file_name()).collect::<Vec<_>>();
     let sealed = files.iter().filter(|f| f.to_string_lossy().ends_with(".sealed")).count();
@@ -286,5 +289,5 @@ fn sync_killed_at_any_moment_leaves_the_old_list_or_the_new_one() {
 }
 
 fn rows(number: u64) -> u64 {
-    if number == 1 { 20_000 } else { 20_000 + number }
+    if number == 1 { 8_000 } else { 8_000 + number }
 }

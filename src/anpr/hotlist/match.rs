@@ -107,10 +107,12 @@ pub struct Hit {
 
 impl Hotlist {
     /// Adds the entries that the read matches at moment `at` to `hits`, unranked (see [`rank`]). Nothing is allocated for no hit.
+    /// It is never earlier than the moment that the list's owner signed it: a clock that says so is wrong.
     pub fn lookup(&self, reading: Reading<'_>, at: UtcTime, options: &MatchOptions, hits: &mut Vec<Hit>) {
         if self.expires().is_some_and(|expires| at >= expires) {
             return;
         }
+        let at = self.created().map_or(at, |created| at.max(created));
         for row in self.with_key(Packed::of(reading.vrm)) {
             if self.head(row).is_in_force(at) {
                 hits.push(self.hit(row, reading.vrm, Edit::None, Likelihood::Is(1.0)));
@@ -178,6 +180,28 @@ mod tests {
             valid_from: from.map(|t| UtcTime::parse(t).unwrap()),
             valid_until: until.map(|t| UtcTime::parse(t).unwrap()),
             ..HotlistEntry::new(wanted, action, Priority::new(priority).unwrap())
+        }
+    }
+
+    #[test]
+    fn it_is_never_earlier_than_the_list_and_nothing_of_an_expired_one_matches() {
+        let time = |t| UtcTime::parse(t).unwrap();
+        let rows = [
+            entry("AB12CDE", Action::Stop, 0, None, Some("2026-11-20")),
+            entry("AB12CDF", Action::Stop, 0, Some("2026-11-21"), None),
+        ];
+        let list = Hotlist::new(HotlistVersion { list: "l".into(), version: "7".into() }, &rows).unwrap();
+        let list = list.dated(Some(time("2026-11-22")), Some(time("2026-12-20")));
+        for (mark, at, hits) in [
+            ("AB12CDE", "1970-01-01", 0), // weeded before the list was made: the clock is wrong, not the list
+            ("AB12CDF", "1970-01-01", 1),
+            ("AB12CDF", "2026-12-19T23:59:59Z", 1),
+            ("AB12CDF", "2026-12-20", 0),
+        ] {
+            let mut found = Vec::new();
+            let reading = Reading { vrm: &Vrm::parse(mark).unwrap(), odds: &GlyphOdds::default() };
+            list.lookup(reading, time(at), &MatchOptions::default(), &mut found);
+            assert_eq!(found.len(), hits, "{mark} at {at}");
         }
     }
 
