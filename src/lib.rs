@@ -20,7 +20,8 @@
 //! | `capture-<camera>` | its source | `Frame` into its slot | live: overwrites the older frame and counts it; lossless clip: waits |
 //! | `reader-<n>` | its slots, a tick | outcomes | lets pictures go (counted), then keeps text, then waits |
 //! | `recorder` | the outcome queue | commits | it alone waits for the disk |
-//! | `net` (tokio, current thread) | outbox wake, broker | publishes | the outbox grows to its cap |
+//! | `hotlist` | manifests, chunks, a tick | lists in force, states, audit entries | chunks are asked for a few at a time; what finds no room is asked for again |
+//! | `net` (tokio, current thread) | outbox wake, broker | publishes; what the broker has for us | the outbox grows to its cap |
 //!
 //! ## Codemap, in reading order
 //!
@@ -30,13 +31,13 @@
 //! | 0 | [`geometry`] | points, boxes, quadrilaterals, each in a space that is its type |
 //! | 0 | [`ident`] | opaque names and frame numbers |
 //! | 1 | [`frame`] | pixels on loan from a pool |
-//! | 1 | [`anpr`] | the pure core: marks, formats, reads, decoding, passages (`motion`: where a plate will be; `likeness`: whether two reads show one mark; `fusion`: many reads made one; `memory`: vehicles that have their record), hotlist, alerts; `core::Core::apply(event) -> effects` |
+//! | 1 | [`anpr`] | the pure core: marks, formats, reads, decoding, passages (`motion`: where a plate will be; `likeness`: whether two reads show one mark; `fusion`: many reads made one; `memory`: vehicles that have their record), alerts; hotlists (`index`, `row`, `words`: a million entries in 54 MB; `match`, `fuzzy`, `pattern`: how a read matches and why; `delta`: one version to the next; `odds`: what else the eye could have seen; `validity`: what time it is for their dates); `core::Core::apply(event) -> effects` |
 //! | 1 | [`outbox`] | the durable queue of opaque bytes, in lanes, numbered without gaps |
 //! | 2 | [`vision`] | pixels to reads; owns the models, one detector file for all its input sizes; looks at a region whole or in `tiles`, reads the plates of a frame together and measures how legible they are; passes over frames in which nothing moved; `onnx` alone names the runtime |
 //! | 2 | [`camera`] | sources, and the thread that keeps one going; `camera/opencv.rs` alone names videoio |
-//! | 2 | [`publish`] | messages, topics, MQTT (`publish/mqtt` alone names the client), hotlists from files |
+//! | 2 | [`publish`] | messages, topics, MQTT (`publish/mqtt` alone names the client); [`publish::sync`]: hotlists built, signed, sealed, fetched, kept (`keeper`: what came and whether to believe it; `store`: at rest, encrypted; it alone names `age` and the signature's crate) |
 //! | 3 | [`config`] | the file as typed, and the settings that run |
-//! | 4 | [`runtime`] | pipeline, reader, recorder, health with its latencies, supervisor |
+//! | 4 | [`runtime`] | pipeline, reader, recorder, the hotlist thread and the board of lists in force, health with its latencies, supervisor |
 //! | 5 | [`cli`] | one file or folder a subcommand; the only place that prints |
 //!
 //! `use crate::` points to a lower rank only. `tests/it/tidy.rs` holds this table, who may name which crate, and how long a
@@ -53,6 +54,10 @@
 //!   stalled disk pictures are let go first, counted too.)
 //! - Grammar is a prior, never a filter: what the eye saw (`raw`), what grammar made of it (`vrm`) and which format decided
 //!   (`syntax`) are all published; characters of another shape that only grammar decided are marked `repaired`.
+//! - A list is in force only if a trusted key signed it (or a person put it on the box by hand), is whole on disk before it replaces
+//!   another, and is swapped whole; entries are in plain in memory only; a reader never frees a list.
+//! - A hit that is to be recorded only (`silent`) goes to the back office and to nobody near the vehicle: whatever shows alerts
+//!   takes them from `Alert::for_display`.
 //! - No mark stands in a log line above `debug`, in a topic, or in a retained message.
 //! - In steady state stages work in buffers of their own; what is allocated per frame are the handles of the ONNX and OpenCV
 //!   wrappers (`tests/alloc` holds decoding and the motion gate to none at all; the rest is not counted yet).
@@ -67,7 +72,8 @@
 //! position, never only a text), *mark* or VRM, *key* (a mark with look-alikes folded), *passage* (one vehicle going past one
 //! camera, open), *capture record* (a passage, closed and read), *unread passage* (closed, not read, with its reason),
 //! *evidence* (patch and overview of the very frame that was read best), *hotlist* and its *entry*, *hit*, *alert* (early,
-//! confirmed, retracted), *outbox*, *envelope*, *epoch* (one connection to the broker).
+//! confirmed, retracted; *late* when the entry came after the vehicle), *manifest* (what a list's owner signed), *sealed* (signed and
+//! encrypted), *chunk*, *step* (a delta from one version to the next), *identity* (what opens sealed lists), *outbox*, *envelope*, *epoch* (one connection to the broker).
 //!
 //! ## Boundaries and failure
 //!
@@ -75,8 +81,7 @@
 //! fail 25 frames in a row, a thread that ended), or fix the installation (exit 78: configuration, models, outbox folder, before
 //! any thread runs). A release build aborts on panic and the service manager starts it again: crash and power cut share one path.
 //!
-//! Not here yet, each behind a boundary that stands: live cameras (`camera::Source`), signed and synced hotlists
-//! (`publish::sync`), TLS, back-office acknowledgement and commands (`publish::mqtt`), calibration.
+//! Not here yet, each behind a boundary that stands: live cameras (`camera::Source`), TLS, back-office acknowledgement and commands (`publish::mqtt`), calibration.
 
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
