@@ -76,7 +76,14 @@ impl SealedFile {
         check: impl FnOnce(&[u8]) -> Result<SignedManifest, super::ManifestError>,
     ) -> Result<Self, SealError> {
         let fault = |what: String| SealError::File { file: path.to_owned(), what };
-        let unreadable = |e: io::Error| fault(format!("it can't be read: {e}; check the path and that this user may read it"));
+        let unreadable = |e: io::Error| {
+            let words = format!("{}: it can't be read: {e}; check the path and that this user may read it", path.display());
+            SealError::Io(io::Error::new(e.kind(), words))
+        };
+        // Opening a pipe would wait for somebody to write into it.
+        if !std::fs::metadata(path).map_err(unreadable)?.is_file() {
+            return Err(fault("it is no plain file; name the sealed file itself".into()));
+        }
         let file = File::open(path).map_err(unreadable)?;
         let length = file.metadata().map_err(unreadable)?.len();
         let mut start = BufReader::new(&file);
@@ -138,8 +145,8 @@ impl SealedFile {
                 return Err(SealError::File { file: self.path.clone(), what: format!("{what}; copy or fetch it again") });
             }
             if hex(&whole.finalize()) != payload.sha256 {
-                let what = format!("its part {name:?} has another SHA-256 than was signed; copy or fetch it again");
-                return Err(SealError::File { file: self.path.clone(), what });
+                // Every chunk is as it was signed: no copy will be better than this one.
+                return Err(SealError::Mismatch(format!("its part {name:?} has another SHA-256")));
             }
         }
         Ok(())
