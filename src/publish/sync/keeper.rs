@@ -11,9 +11,10 @@
 mod apply;
 mod incoming;
 mod judge;
+mod told;
 mod view;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{File, TryLockError};
 use std::io;
 use std::path::{Path, PathBuf};
@@ -23,6 +24,7 @@ use std::time::Duration;
 use sha2::{Digest, Sha256};
 
 use super::format::hex;
+use super::inbox;
 use super::keys::{Identity, TrustedKeys};
 use super::manifest::{CHUNK_BYTES, SignedManifest};
 use super::seal::SealedFile;
@@ -32,8 +34,11 @@ use crate::clock::{MonoTime, UtcTime};
 use crate::publish::wire::AuditEvent;
 use incoming::Incoming;
 use judge::{Refusal, Verdict};
+use told::Told;
 pub use view::view;
 
+/// Held while the folder is in use. No id of a list has a dot.
+const LOCK: &str = ".lock";
 /// Chunks asked for at one time: with the largest chunks, 2 MiB on the way.
 const ASKED_AT_ONCE: usize = 8;
 /// A chunk that has not come for so long is asked for again.
@@ -44,8 +49,8 @@ const REST: Duration = Duration::from_secs(2);
 const MAX_CHAIN: usize = 1000;
 /// What failed for want of disk or of the right time is tried again after so long.
 const TRY_AGAIN: Duration = Duration::from_secs(60);
-/// Refused things remembered, so that one that is offered at each connection is told once.
-const MAX_REFUSED: usize = 64;
+/// Versions of a list remembered whose content turned out to be bad, so that they are not fetched again at each connection.
+const MAX_HOPELESS: usize = 16;
 
 /// Which lists a box takes, from whom, and where it keeps them.
 #[derive(Debug)]
@@ -142,8 +147,8 @@ pub struct Keeper {
     identity: Identity,
     ours: Vec<String>,
     lists: BTreeMap<String, Kept>,
-    /// SHA-256 of what was refused, oldest first.
-    refused: Vec<[u8; 32]>,
+    /// What was told of lists that are none of ours.
+    strangers: Told,
     _lock: Option<File>,
 }
 
@@ -154,10 +159,24 @@ struct Kept {
     chain: Chain,
     in_force: Option<InForce>,
     incoming: Option<Incoming>,
-    /// A manifest that is refused for now only, and when it is looked at again.
-    later: Option<(Vec<u8>, MonoTime)>,
+    later: Option<Later>,
+    /// SHA-256 of manifests whose content was fetched and is not as it should be, with what is wrong; oldest first. Forgotten when
+    /// something is taken.
+    hopeless: Vec<([u8; 32], String)>,
+    told: Told,
+    /// What stands in the way of a version that is on its way in, as it was told last.
+    trouble: Option<String>,
     refusal: Option<(String, UtcTime)>,
     expiry_told: bool,
+}
+
+/// A manifest that is refused for now only.
+#[derive(Debug)]
+struct Later {
+    bytes: Vec<u8>,
+    number: u64,
+    /// Since when it waits to be looked at again.
+    since: MonoTime,
 }
 
 #[derive(Debug)]
@@ -165,6 +184,8 @@ struct InForce {
     hotlist: Arc<Hotlist>,
     number: u64,
     content_sha256: String,
+    /// How it came.
+    way: Way,
 }
 
 impl Keeper {
@@ -175,8 +196,8 @@ impl Keeper {
     pub fn open(options: KeeperOptions) -> Result<Self, KeeperError> {
         let KeeperOptions { lists, trust, identity, dir } = options;
         let fault = |source| KeeperError::Folder { dir: dir.clone(), source };
-        std::fs::create_dir_all(dir.join("inbox")).map_err(fault)?;
-        let lock = File::create(dir.join("lock")).map_err(fault)?;
+        std::fs::create_dir_all(dir.join(inbox::FOLDER)).map_err(fault)?;
+        let lock = File::create(dir.join(LOCK)).map_err(fault)?;
         match lock.try_lock() {
             Ok(()) => {}
             Err(TryLockError::WouldBlock) => return Err(KeeperError::Held { dir }),
@@ -192,7 +213,7 @@ impl Keeper {
 
     fn without_lists(trust: TrustedKeys, identity: Identity, lock: Option<File>) -> Self {
         let ours = identity.recipients().map(|r| r.to_string()).collect();
-        Self { trust, identity, ours, lists: BTreeMap::new(), refused: Vec::new(), _lock: lock }
+        Self { trust, identity, ours, lists: BTreeMap::new(), strangers: Told::default(), _lock: lock }
     }
 
     /// Loads what was in force from disk, checking everything again: seconds for a large list. A damaged one is told of, and fetched
@@ -214,10 +235,10 @@ impl Keeper {
         if bytes.is_empty() {
             return Vec::new();
         }
-        if self.lists.get(list).and_then(|k| k.incoming.as_ref()).is_some_and(|i| i.signed.bytes() == bytes.trim_ascii()) {
+        let bytes = bytes.trim_ascii();
+        if self.lists.get(list).and_then(|k| k.incoming.as_ref()).is_some_and(|i| i.signed.bytes() == bytes) {
             return Vec::new();
         }
-        let digest = Sha256::digest(bytes).into();
         let verified = SignedManifest::verify(bytes, &self.trust).map_err(|e| Refusal::of(e.to_string()));
         let (signed, outcome) = match verified {
             Err(refusal) => (None, Err(refusal)),
@@ -231,30 +252,45 @@ impl Keeper {
             }
         };
         let about = |event| about(event, Way::Mqtt, Some(list), signed.as_ref());
+        let number = signed.as_ref().map_or(0, |s| s.manifest().number);
         let mut said = Vec::new();
-        match outcome {
-            Ok(Verdict::Known) => {}
-            Ok(Verdict::Take(parts)) => {
-                let event = about(AuditEvent::HotlistReceived);
-                if let (Some(kept), Some(signed)) = (self.lists.get_mut(list), signed.clone()) {
-                    // A version that is on its way in is given up only for a newer one.
-                    if kept.incoming.as_ref().is_some_and(|i| i.signed.manifest().number > signed.manifest().number) {
-                        return Vec::new();
-                    }
-                    kept.later = None;
-                    kept.incoming = Some(Incoming::new(signed, parts, &kept.store));
-                    said.push(event);
-                    said.extend(self.finish(list, now, mono));
+        match (outcome, self.lists.get_mut(list)) {
+            (Ok(_), None) => {}
+            (Ok(Verdict::Known), Some(kept)) => {
+                // What is offered is what is in force: nothing is refused any more.
+                if kept.incoming.is_none() {
+                    kept.refusal = None;
+                    kept.store.prune(&BTreeSet::new());
                 }
             }
-            Err(refusal) => {
-                if let Some(kept) = self.lists.get_mut(list) {
-                    if refusal.passing {
-                        kept.later = Some((bytes.to_vec(), mono));
-                    }
-                    kept.refusal = Some((refusal.why.clone(), now));
+            (Ok(Verdict::Take(parts)), Some(kept)) => {
+                // A version that is on its way in is given up for a newer one, or when it doesn't come.
+                if kept.incoming.as_ref().is_some_and(|i| i.signed.manifest().number >= number && !i.stalled) {
+                    return said;
                 }
-                if self.is_new(digest) {
+                kept.later = None;
+                said.push(about(AuditEvent::HotlistReceived));
+                // Invariant: what is to be taken was verified.
+                let Some(signed) = signed.clone() else { return Vec::new() };
+                kept.incoming = Some(Incoming::new(signed, parts, &kept.store));
+                said.extend(self.finish(list, now, mono));
+            }
+            (Err(refusal), kept) => {
+                let is_new = match kept {
+                    None => self.strangers.is_new(list, bytes, refusal.passing, mono),
+                    Some(kept) => {
+                        if refusal.passing && kept.later.as_ref().is_none_or(|later| later.number <= number) {
+                            kept.later = Some(Later { bytes: bytes.to_vec(), number, since: mono });
+                        }
+                        let is_new = kept.told.is_new(list, bytes, refusal.passing, mono);
+                        // Looking again at what waits is no news, and must not hide what was refused since.
+                        if is_new || !refusal.passing || kept.refusal.is_none() {
+                            kept.refusal = Some((refusal.why.clone(), now));
+                        }
+                        is_new
+                    }
+                };
+                if is_new {
                     said.push(Happening { reason: Some(refusal.why), ..about(AuditEvent::HotlistRefused) });
                 }
             }
@@ -268,29 +304,31 @@ impl Keeper {
         let Some(incoming) = kept.incoming.as_mut().filter(|i| i.missing.iter().any(|m| m == sha256)) else {
             return Vec::new();
         };
+        let happening = about(AuditEvent::HotlistRefused, Way::Mqtt, Some(list), Some(&incoming.signed));
         let found = hex(&Sha256::digest(bytes));
-        if found != sha256 || bytes.len() as u64 > CHUNK_BYTES {
+        let (why, is_new) = if found != sha256 || bytes.len() as u64 > CHUNK_BYTES {
             let why = format!(
                 "the chunk {sha256} came with another content ({} bytes, SHA-256 {found}); it is asked for again",
                 bytes.len()
             );
-            let is_new = incoming.spoilt.insert(sha256.to_owned());
-            let happening = about(AuditEvent::HotlistRefused, Way::Mqtt, Some(list), Some(&incoming.signed));
-            kept.refusal = Some((why.clone(), now));
-            return is_new.then_some(Happening { reason: Some(why), ..happening }).into_iter().collect();
-        }
-        incoming.asked.remove(sha256);
-        match kept.store.keep_chunk(sha256, bytes) {
-            Ok(()) => {
-                incoming.missing.retain(|m| m != sha256);
-                self.finish(list, now, mono)
+            (why, incoming.spoilt.insert(sha256.to_owned()))
+        } else {
+            incoming.asked.remove(sha256);
+            match kept.store.keep_chunk(sha256, bytes) {
+                Ok(()) => {
+                    incoming.missing.retain(|m| m != sha256);
+                    incoming.stalled = false;
+                    return self.finish(list, now, mono);
+                }
+                Err(e) => {
+                    let why = format!("a chunk can't be kept: {e}; it is asked for again");
+                    let is_new = kept.trouble.replace(why.clone()) != Some(why.clone());
+                    (why, is_new)
+                }
             }
-            Err(e) => {
-                kept.refusal = Some((format!("a chunk can't be kept: {e}"), now));
-                tracing::error!(list, "a chunk of a hotlist can't be kept: {e}");
-                Vec::new()
-            }
-        }
+        };
+        kept.refusal = Some((why.clone(), now));
+        is_new.then_some(Happening { reason: Some(why), ..happening }).into_iter().collect()
     }
 
     /// A sealed file was handed in; it is read and not kept. The answer's last happening says what became of it.
@@ -315,7 +353,8 @@ impl Keeper {
                             io::copy(&mut file.reader(n), &mut draft)?;
                         }
                     }
-                    self.apply(&id).map(Some)
+                    drop(draft);
+                    self.apply(&id, Way::File).map(Some)
                 }
             }
         });
@@ -327,6 +366,7 @@ impl Keeper {
             }
             Err(refusal) => {
                 if let Some(kept) = list.as_ref().and_then(|id| self.lists.get_mut(id)) {
+                    kept.store.discard();
                     kept.refusal = Some((refusal.why.clone(), now));
                 }
                 said.push(Happening { reason: Some(refusal.why), ..about(AuditEvent::HotlistRefused) });
@@ -343,23 +383,20 @@ impl Keeper {
         for id in &ids {
             let Some(kept) = self.lists.get_mut(id) else { continue };
             let expired = kept.in_force.as_ref().and_then(|f| f.hotlist.expires()).is_some_and(|expires| now >= expires);
-            if expired && !kept.expiry_told {
+            if let Some(in_force) = kept.in_force.as_ref().filter(|_| expired && !kept.expiry_told) {
                 said.push(Happening {
-                    number: kept.in_force.as_ref().map(|f| f.number),
+                    number: Some(in_force.number),
+                    entries: Some(in_force.hotlist.len() as u64),
                     reason: Some("it is past its expiry: nothing of it is matched until a newer version comes".into()),
-                    ..about(AuditEvent::HotlistExpired, Way::Start, Some(id), None)
+                    ..about(AuditEvent::HotlistExpired, in_force.way, Some(id), None)
                 });
             }
             kept.expiry_told = expired;
             if let Some(incoming) = &mut kept.incoming {
                 incoming.rest(mono);
             }
-            if let Some((bytes, since)) = kept.later.take() {
-                if mono.since(since) >= TRY_AGAIN {
-                    said.extend(self.manifest(id, &bytes, now, mono));
-                } else {
-                    kept.later = Some((bytes, since));
-                }
+            if let Some(later) = kept.later.take_if(|later| mono.since(later.since) >= TRY_AGAIN) {
+                said.extend(self.manifest(id, &later.bytes, now, mono));
             }
             said.extend(self.finish(id, now, mono));
         }
@@ -373,10 +410,10 @@ impl Keeper {
         for (id, kept) in &mut self.lists {
             let Some(incoming) = &mut kept.incoming else { continue };
             let resting = &incoming.resting;
-            for sha256 in incoming.missing.iter().filter(|m| !resting.contains_key(*m)).take(ASKED_AT_ONCE) {
-                incoming.asked.entry(sha256.clone()).or_insert(mono);
-                wanted.push((id.clone(), sha256.clone()));
-            }
+            let asked = incoming.missing.iter().filter(|m| !resting.contains_key(*m)).take(ASKED_AT_ONCE);
+            let asked = asked.map(|sha256| (sha256.clone(), incoming.asked.get(sha256).copied().unwrap_or(mono)));
+            incoming.asked = asked.collect();
+            wanted.extend(incoming.missing.iter().filter(|m| incoming.asked.contains_key(*m)).map(|m| (id.clone(), m.clone())));
         }
         wanted
     }
@@ -390,18 +427,6 @@ impl Keeper {
             refused: kept.refusal.clone(),
         };
         self.lists.iter().map(state).collect()
-    }
-
-    /// Whether something refused has not been refused before; it is remembered.
-    fn is_new(&mut self, digest: [u8; 32]) -> bool {
-        if self.refused.contains(&digest) {
-            return false;
-        }
-        if self.refused.len() >= MAX_REFUSED {
-            self.refused.remove(0);
-        }
-        self.refused.push(digest);
-        true
     }
 }
 

@@ -2,13 +2,15 @@
 //!
 //! ```text
 //! {state}/hotlist/{list}/chain.json     which files make up the version in force, in order; the one commit point
-//!                        *.sealed       those files (anything else of this name is left over from a crash, and removed)
+//!                        42-0.sealed    those files, by version (anything else of this kind is left over from a crash, and removed)
+//!                        incoming.sealed  a new version that is being put together
 //!                        parts/{sha256} chunks of a version that is being fetched
 //! ```
 //!
 //! Nothing here is ever in plain, and nothing is trusted because it is here: whoever loads the files checks signatures and hashes again.
 //! A new version is whole on disk before `chain.json`, renamed into place, names it: killed at any moment, the box finds either the
-//! old chain or the new one.
+//! old chain or the new one. Should `chain.json` itself be lost, the files that are here say what they are
+//! ([`Store::found`]).
 
 use std::collections::BTreeSet;
 use std::fs::{self, File};
@@ -34,6 +36,12 @@ pub(super) struct Chain {
     pub(super) files: Vec<String>,
 }
 
+impl Chain {
+    pub(super) fn of(number: u64, files: Vec<String>) -> Self {
+        Self { schema: CHAIN_SCHEMA.to_owned(), number, files }
+    }
+}
+
 /// The folder of one list.
 #[derive(Debug)]
 pub(super) struct Store {
@@ -52,22 +60,37 @@ impl Store {
         Self { dir }
     }
 
-    /// What is in force by the last commit; an empty chain when there was none. What a crash left over is removed.
-    pub(super) fn chain(&self) -> io::Result<Chain> {
-        let chain = self.read_chain()?;
-        self.remove_all_but(&chain)?;
-        Ok(chain)
-    }
-
-    /// What is in force by the last commit; an empty chain when there was none.
-    pub(super) fn read_chain(&self) -> io::Result<Chain> {
+    /// What is in force by the last commit; none when there was none.
+    pub(super) fn chain(&self) -> io::Result<Option<Chain>> {
+        let damaged = |why: String| io::Error::new(io::ErrorKind::InvalidData, format!("{CHAIN} is damaged: {why}"));
         match fs::read(self.dir.join(CHAIN)) {
-            Ok(json) => serde_json::from_slice::<Chain>(&json).map_err(|e| {
-                io::Error::new(io::ErrorKind::InvalidData, format!("{} is damaged: {e}", self.dir.join(CHAIN).display()))
-            }),
-            Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(Chain::default()),
+            Ok(json) => match serde_json::from_slice::<Chain>(&json) {
+                Ok(chain) if chain.schema == CHAIN_SCHEMA => Ok(Some(chain)),
+                Ok(chain) => Err(damaged(format!("its schema is {:?}, this program knows {CHAIN_SCHEMA:?}", chain.schema))),
+                Err(e) => Err(damaged(e.to_string())),
+            },
+            Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(None),
             Err(e) => Err(e),
         }
+    }
+
+    /// The sealed files that are here, oldest version first: what is left to go by when the chain is lost.
+    pub(super) fn found(&self) -> Vec<String> {
+        let entries = fs::read_dir(&self.dir).into_iter().flatten().flatten();
+        let names = entries.filter_map(|e| e.file_name().into_string().ok());
+        let mut found: Vec<((u64, u32), String)> = names.filter_map(|name| Some((place(&name)?, name))).collect();
+        found.sort_unstable();
+        found.into_iter().map(|(_, name)| name).collect()
+    }
+
+    /// Writes down which files make up the version in force; with none of them, below which version nothing is taken.
+    pub(super) fn write(&self, chain: &Chain) -> io::Result<()> {
+        write_whole(&self.dir.join(CHAIN), &serde_json::to_vec(chain).map_err(io::Error::other)?)
+    }
+
+    /// Removes what a crash left over.
+    pub(super) fn clean(&self, chain: &Chain) {
+        self.remove_all_but(&chain.files);
     }
 
     /// Where a file of the chain is.
@@ -84,6 +107,11 @@ impl Store {
     /// On an error the old chain stands.
     pub(super) fn commit(&self, old: &Chain, number: u64, in_place: bool) -> io::Result<Chain> {
         File::open(self.draft())?.sync_all()?;
+        // What commits left over that failed half-way, so that trying again doesn't fill the disk. The chain on disk may be newer than
+        // ours: when the very last sync of such a commit failed.
+        let on_disk = self.chain().ok().flatten().unwrap_or_default();
+        let draft = "incoming.sealed".to_owned();
+        self.remove_all_but(&[&old.files[..], &on_disk.files, &[draft]].concat());
         // A number may come twice (a damaged list fetched again), a name must not.
         let taken = |name: &String| self.path(name).exists();
         let name = (0u32..).map(|n| format!("{number}-{n}.sealed")).find(|name| !taken(name));
@@ -92,33 +120,45 @@ impl Store {
         File::open(&self.dir)?.sync_all()?;
         let mut files = if in_place { Vec::new() } else { old.files.clone() };
         files.push(name);
-        let chain = Chain { schema: CHAIN_SCHEMA.to_owned(), number, files };
-        let json = serde_json::to_vec(&chain).map_err(io::Error::other)?;
-        write_whole(&self.dir.join(CHAIN), &json)?;
+        let chain = Chain::of(number, files);
+        self.write(&chain)?;
         // The version is in force by now; what can't be cleared away is cleared at the next start.
-        if let Err(e) = self.remove_all_but(&chain) {
-            tracing::warn!("old files of a hotlist can't be removed: {e}");
-        }
+        self.remove_all_but(&chain.files);
         Ok(chain)
     }
 
-    fn remove_all_but(&self, chain: &Chain) -> io::Result<()> {
-        for entry in fs::read_dir(&self.dir)? {
-            let name = entry?.file_name().to_string_lossy().into_owned();
+    /// Removes a draft that came to nothing.
+    pub(super) fn discard(&self) {
+        match fs::remove_file(self.draft()) {
+            Err(e) if e.kind() != io::ErrorKind::NotFound => tracing::warn!("the draft of a hotlist can't be removed: {e}"),
+            _ => {}
+        }
+    }
+
+    /// A file that can't be removed does no harm: it is not in the chain.
+    fn remove_all_but(&self, files: &[String]) {
+        let keep: BTreeSet<&String> = files.iter().collect();
+        for entry in fs::read_dir(&self.dir).into_iter().flatten().flatten() {
+            let name = entry.file_name().to_string_lossy().into_owned();
             let is_ours = name.ends_with(".sealed") || name.ends_with(".tmp");
-            if is_ours && !chain.files.contains(&name) {
-                fs::remove_file(self.path(&name))?;
+            if is_ours && !keep.contains(&name) {
+                if let Err(e) = fs::remove_file(self.path(&name)) {
+                    tracing::warn!("an old file of a hotlist can't be removed: {e}");
+                }
             }
         }
-        Ok(())
     }
 
     /// Keeps a chunk whose hash was checked.
     pub(super) fn keep_chunk(&self, sha256: &str, bytes: &[u8]) -> io::Result<()> {
         // Not synced: what a power cut spoils has another hash when it is used, and is fetched again.
         let (temporary, path) = (self.part("incoming.tmp"), self.part(sha256));
-        fs::write(&temporary, bytes)?;
-        fs::rename(temporary, path)
+        let kept = fs::write(&temporary, bytes).and_then(|()| fs::rename(&temporary, path));
+        if kept.is_err() {
+            // Half a chunk on a full disk is in the way of everybody.
+            drop(fs::remove_file(temporary));
+        }
+        kept
     }
 
     /// Chunks of a payload that are not here.
@@ -154,6 +194,12 @@ impl Store {
     }
 }
 
+/// Version and running number of a sealed file of a chain, out of its name.
+fn place(name: &str) -> Option<(u64, u32)> {
+    let (number, n) = name.strip_suffix(".sealed")?.split_once('-')?;
+    Some((number.parse().ok()?, n.parse().ok()?))
+}
+
 /// Writes a small file so that it is there whole or not at all.
 pub(super) fn write_whole(path: &Path, bytes: &[u8]) -> io::Result<()> {
     let temporary = path.with_extension("tmp");
@@ -173,7 +219,7 @@ mod tests {
     fn a_draft_that_was_not_committed_is_gone_and_the_chain_stands() {
         let dir = tempfile::tempdir().unwrap();
         let store = Store::open(dir.path().join("voi")).unwrap();
-        assert_eq!(store.chain().unwrap(), Chain::default());
+        assert_eq!(store.chain().unwrap(), None);
         fs::write(store.draft(), "full").unwrap();
         let first = store.commit(&Chain::default(), 41, true).unwrap();
         fs::write(store.draft(), "delta").unwrap();
@@ -181,7 +227,9 @@ mod tests {
         assert_eq!((second.number, second.files.len()), (42, 2));
         fs::write(store.draft(), "half").unwrap();
         fs::write(store.path("43-0.sealed"), "renamed, but not in the chain").unwrap();
-        assert_eq!(store.chain().unwrap(), second);
+        assert_eq!(store.chain().unwrap().unwrap(), second);
+        assert_eq!(store.found(), ["41-0.sealed", "42-0.sealed", "43-0.sealed"]);
+        store.clean(&second);
         assert!(!store.draft().exists() && !store.path("43-0.sealed").exists());
         assert_eq!(fs::read_to_string(store.path(&second.files[1])).unwrap(), "delta");
         fs::write(store.draft(), "full again").unwrap();

@@ -19,6 +19,8 @@ pub(super) struct Incoming {
     pub(super) asked: BTreeMap<String, MonoTime>,
     /// Chunks that did not come: not to be asked for until then, so that the next asking is seen as a new one.
     pub(super) resting: BTreeMap<String, MonoTime>,
+    /// A chunk that was asked for did not come, and none has come since.
+    pub(super) stalled: bool,
     /// Chunks that came with another content than they should have; told once each.
     pub(super) spoilt: BTreeSet<String>,
     /// When applying failed for want of disk: not before this moment again.
@@ -34,6 +36,7 @@ impl Incoming {
             needed: 0,
             asked: BTreeMap::new(),
             resting: BTreeMap::new(),
+            stalled: false,
             spoilt: BTreeSet::new(),
             not_before: None,
         };
@@ -54,8 +57,9 @@ impl Incoming {
     /// Lets chunks that did not come rest for a moment, and ends the rest of others.
     pub(super) fn rest(&mut self, mono: MonoTime) {
         self.resting.retain(|_, until| mono < *until);
-        let late = self.asked.extract_if(.., |_, since| mono.since(*since) >= ASK_AGAIN);
-        self.resting.extend(late.map(|(sha256, _)| (sha256, mono.plus(REST))));
+        let late: Vec<_> = self.asked.extract_if(.., |_, since| mono.since(*since) >= ASK_AGAIN).collect();
+        self.stalled |= !late.is_empty();
+        self.resting.extend(late.into_iter().map(|(sha256, _)| (sha256, mono.plus(REST))));
     }
 
     pub(super) fn payloads(&self) -> impl Iterator<Item = (String, &Payload)> {

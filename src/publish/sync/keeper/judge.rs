@@ -2,6 +2,8 @@
 
 use std::io;
 
+use sha2::{Digest, Sha256};
+
 use super::{InForce, Keeper, MAX_CHAIN};
 use crate::clock::UtcTime;
 use crate::publish::sync::manifest::{Manifest, Payload, SignedManifest, Step};
@@ -39,6 +41,17 @@ impl From<io::Error> for Refusal {
     }
 }
 
+/// What a manifest is known by.
+pub(super) fn digest(signed: &SignedManifest) -> [u8; 32] {
+    Sha256::digest(signed.bytes()).into()
+}
+
+/// Whether a manifest's time is now. A box whose clock is not set yet will know better.
+pub(super) fn current(signed: &SignedManifest, now: UtcTime) -> Result<(), Refusal> {
+    let passing = now < signed.manifest().created;
+    signed.check_current(now).map_err(|e| Refusal { passing, why: e.to_string() })
+}
+
 impl Keeper {
     /// Whether a version is to be taken, and which of the parts that can be had.
     pub(super) fn judge(
@@ -52,21 +65,24 @@ impl Keeper {
         let Some(kept) = self.lists.get(&manifest.list) else {
             return Err(Refusal::of(format!("the list {:?} is none of this box's (hotlist.lists)", manifest.list)));
         };
-        signed.check_current(now).map_err(|e| {
-            // A box whose clock is not set yet will know better.
-            Refusal { passing: now < manifest.created, why: e.to_string() }
-        })?;
+        // Whatever its time: it was judged when it was taken, and its expiry is told apart.
+        let same = |f: &&InForce| f.number == manifest.number && f.content_sha256 == manifest.content_sha256;
+        if kept.in_force.as_ref().filter(same).is_some() {
+            return Ok(Verdict::Known);
+        }
+        current(signed, now)?;
         self.is_for_us(&manifest.list, manifest)?;
         let floor = kept.chain.number;
         if manifest.number < floor {
             let why = format!("version {} is older than version {floor}, which was in force before", manifest.number);
             return Err(Refusal::of(why));
         }
-        if let Some(in_force) = kept.in_force.as_ref().filter(|f| f.number == manifest.number) {
-            if in_force.content_sha256 == manifest.content_sha256 {
-                return Ok(Verdict::Known);
-            }
+        if kept.in_force.as_ref().is_some_and(|f| f.number == manifest.number) {
             return Err(Refusal::of(format!("version {} is in force already, with another content", manifest.number)));
+        }
+        let digest = digest(signed);
+        if let Some((_, why)) = kept.hopeless.iter().find(|(known, _)| !at_hand && *known == digest) {
+            return Err(Refusal::of(why.clone()));
         }
         let parts = parts(manifest);
         let has_full = parts.iter().any(|name| name == "full") && manifest.full.is_some();

@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use super::{Keeper, KeeperError, KeeperOptions, Kept};
+use super::{Keeper, KeeperError, KeeperOptions};
 use crate::anpr::hotlist::Hotlist;
 use crate::publish::sync::store::Store;
 
@@ -34,10 +34,6 @@ pub fn view(options: KeeperOptions) -> Result<(Vec<Arc<Hotlist>>, Vec<String>), 
 
 fn one(keeper: &Keeper, id: &str, dir: &Path) -> Result<Option<Arc<Hotlist>>, String> {
     let store = Store::at(dir.join(id));
-    let chain = store.read_chain().map_err(|e| e.to_string())?;
-    if chain.files.is_empty() {
-        return Ok(None);
-    }
-    let kept = Kept { chain, ..Kept::new(store) };
-    keeper.load_chain(id, &kept).map(|(in_force, _)| Some(in_force.hotlist)).map_err(|refusal| refusal.why)
+    let Some(chain) = store.chain().map_err(|e| e.to_string())?.filter(|chain| !chain.files.is_empty()) else { return Ok(None) };
+    keeper.load_chain(id, &store, &chain).map(|(in_force, _)| Some(in_force.hotlist)).map_err(|refusal| refusal.why)
 }
