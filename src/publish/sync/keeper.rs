@@ -442,3 +442,6 @@ fn about(event: AuditEvent, way: Way, list: Option<&str>, signed: Option<&Signed
         in_force: None,
     }
 }
+
+#[cfg(test)]
+mod tests;
