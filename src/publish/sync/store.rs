@@ -141,10 +141,11 @@ impl Store {
         for entry in fs::read_dir(&self.dir).into_iter().flatten().flatten() {
             let name = entry.file_name().to_string_lossy().into_owned();
             let is_ours = name.ends_with(".sealed") || name.ends_with(".tmp");
-            if is_ours && !keep.contains(&name) {
-                if let Err(e) = fs::remove_file(self.path(&name)) {
-                    tracing::warn!("an old file of a hotlist can't be removed: {e}");
-                }
+            if !is_ours || keep.contains(&name) {
+                continue;
+            }
+            if let Err(e) = fs::remove_file(self.path(&name)) {
+                tracing::warn!("an old file of a hotlist can't be removed: {e}");
             }
         }
     }

@@ -83,7 +83,7 @@ fn the_whole_list_is_fetched_where_deltas_cost_more_or_begin_at_another_content(
         },
     ] {
         let mut car = Car::with(2);
-        let wire = OWNER.again(3, |m| spoil(m));
+        let wire = OWNER.again(3, spoil);
         car.offer(&wire);
         assert_eq!(wanted(&mut car), chunks_of(3, &["full"]));
     }
