@@ -1,15 +1,15 @@
 //! Alerts: when a hit is told to people, when again, and when it is taken back.
 //!
 //! Early while the vehicle is in view, then exactly one word at the end for whatever was told early: confirmed or retracted.
-//! The cool-down is kept by mark, list, action and camera, so it can't hide another mark or another action, and it gives way to
-//! a higher priority; it silences alerts only, a record always names its hits. What it silences is counted.
+//! The cool-down is kept by mark (as read, and as wanted), list, action and camera, so it can't hide another mark or another action,
+//! and it gives way to a higher priority and a graver warning marker; it silences alerts only, a record always names its hits. What it silences is counted.
 
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use super::decode::Decoded;
-use super::hotlist::{Action, Hit, Hotlists, Priority};
+use super::hotlist::{Action, Hit, Hotlists, Priority, Wanted};
 use super::record::{Alert, AlertPhase, PassageId};
 use super::vrm::VrmKey;
 use crate::clock::{CaptureTime, MonoTime, UtcTime};
@@ -123,8 +123,25 @@ impl Occasion<'_> {
 struct CoolKey {
     camera: CameraId,
     mark: VrmKey,
+    /// One read may match several entries: that one of them was told must not hide the others.
+    wanted: Wanted,
     list: Arc<str>,
     action: Action,
+}
+
+impl CoolKey {
+    fn of(camera: &CameraId, mark: VrmKey, hit: &Hit) -> Self {
+        let (wanted, list, action) = (hit.entry.wanted, hit.list.clone(), hit.entry.action);
+        Self { camera: camera.clone(), mark, wanted, list, action }
+    }
+}
+
+/// What was told last, and when. A later hit is kept back only if it is no more urgent in either way.
+#[derive(Clone, Copy, Debug)]
+struct Cooling {
+    at: MonoTime,
+    priority: Priority,
+    marker_urgency: usize,
 }
 
 /// Decides what is told, over all passages.
@@ -132,7 +149,7 @@ struct CoolKey {
 pub(super) struct AlertDesk {
     options: AlertOptions,
     /// When it was last told, and how urgently.
-    cooling: HashMap<CoolKey, (MonoTime, Priority)>,
+    cooling: HashMap<CoolKey, Cooling>,
     hits: Vec<Hit>,
     /// Alerts kept back by the cool-down.
     pub(super) silenced: u64,
@@ -217,22 +234,17 @@ impl AlertDesk {
         mut tell: impl FnMut(Alert),
     ) {
         let hits = winner.map_or(&[][..], |(_, hits)| hits);
-        let gone: Vec<Hit> = alerts.told.iter().filter(|t| !hits.iter().any(|h| same_entry(h, t))).cloned().collect();
+        let gone: Vec<Hit> = alerts.told.iter().filter(|t| !hits.iter().any(|h| still_stands(h, t))).cloned().collect();
         if let (false, Some(early)) = (gone.is_empty(), alerts.decoded) {
             // What is taken back must not silence the vehicle that really carries the mark.
             for hit in &gone {
-                self.cooling.remove(&CoolKey {
-                    camera: on.camera.clone(),
-                    mark: early.vrm.key(),
-                    list: hit.list.clone(),
-                    action: hit.entry.action,
-                });
+                self.cooling.remove(&CoolKey::of(on.camera, early.vrm.key(), hit));
             }
             let now_says = winner.map(|(d, _)| d).or(guess).copied().unwrap_or(early);
             tell(on.alert(AlertPhase::Retracted, now_says, gone));
         }
         let Some((decoded, hits)) = winner.filter(|(_, hits)| !hits.is_empty()) else { return };
-        let told_early = hits.iter().any(|h| alerts.told.iter().any(|t| same_entry(h, t)));
+        let told_early = hits.iter().any(|h| alerts.told.iter().any(|t| still_stands(h, t)));
         if told_early {
             tell(on.alert(AlertPhase::Confirmed, *decoded, hits.to_vec()));
         } else if decoded.confidence >= self.options.min_confidence_at_close {
@@ -247,33 +259,50 @@ impl AlertDesk {
     /// Whether any of the hits is out of its cool-down; if so, all of them begin a new one.
     fn may_tell(&mut self, camera: &CameraId, mark: VrmKey, now: MonoTime, hits: &[Hit]) -> bool {
         let cool_down = Duration::from_millis(self.options.cool_down_ms);
-        let key = |hit: &Hit| CoolKey { camera: camera.clone(), mark, list: hit.list.clone(), action: hit.entry.action };
+        let key = |hit: &Hit| CoolKey::of(camera, mark, hit);
         let is_cooling = |hit: &Hit| {
-            let told = self.cooling.get(&key(hit));
-            told.is_some_and(|(at, priority)| now.since(*at) < cool_down && hit.entry.priority >= *priority)
+            let no_more_urgent =
+                |told: &Cooling| hit.entry.priority >= told.priority && hit.entry.marker_urgency() >= told.marker_urgency;
+            self.cooling.get(&key(hit)).is_some_and(|told| now.since(told.at) < cool_down && no_more_urgent(told))
         };
         if hits.iter().all(is_cooling) {
             return false;
         }
         for hit in hits {
             if self.cooling.len() >= MAX_COOLING {
-                self.cooling.retain(|_, (at, _)| now.since(*at) < cool_down);
+                self.cooling.retain(|_, told| now.since(told.at) < cool_down);
             }
             if self.cooling.len() >= MAX_COOLING
-                && let Some(oldest) = self.cooling.iter().min_by_key(|(_, (at, _))| *at).map(|(k, _)| k.clone())
+                && let Some(oldest) = self.cooling.iter().min_by_key(|(_, told)| told.at).map(|(k, _)| k.clone())
             {
                 self.cooling.remove(&oldest);
             }
-            let told = self.cooling.entry(key(hit)).or_insert((now, hit.entry.priority));
-            // Two entries of one action: the more urgent one sets the bar.
-            *told = if told.0 == now { (now, told.1.min(hit.entry.priority)) } else { (now, hit.entry.priority) };
+            let (priority, marker_urgency) = (hit.entry.priority, hit.entry.marker_urgency());
+            let told = self.cooling.entry(key(hit)).or_insert(Cooling { at: now, priority, marker_urgency });
+            // Two entries of one mark and action: the more urgent one sets the bar.
+            *told = if told.at == now {
+                Cooling {
+                    at: now,
+                    priority: told.priority.min(priority),
+                    marker_urgency: told.marker_urgency.min(marker_urgency),
+                }
+            } else {
+                Cooling { at: now, priority, marker_urgency }
+            };
         }
         true
     }
 }
 
+/// Whether two hits say the same to people. A list that comes anew with later dates or other words in a column is no news,
+/// and takes nothing back that was told.
 fn same_entry(a: &Hit, b: &Hit) -> bool {
-    a.list == b.list && a.entry == b.entry
+    a.list == b.list && a.entry.asks_the_same(&b.entry)
+}
+
+/// Whether what was told is still wanted by the list, be it more or less urgently by now.
+fn still_stands(now: &Hit, told: &Hit) -> bool {
+    now.list == told.list && now.entry.wants_the_same(&told.entry)
 }
 
 fn remember(known: &mut Vec<Hit>, hits: &[Hit]) {

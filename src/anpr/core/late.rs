@@ -180,5 +180,5 @@ fn entry_of(hit: &Hit) -> (Arc<str>, Arc<HotlistEntry>) {
 }
 
 fn knows(known: &[(Arc<str>, Arc<HotlistEntry>)], hit: &Hit) -> bool {
-    known.iter().any(|(list, entry)| *list == hit.list && *entry == hit.entry)
+    known.iter().any(|(list, entry)| *list == hit.list && entry.asks_the_same(&hit.entry))
 }

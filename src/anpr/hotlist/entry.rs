@@ -294,6 +294,17 @@ impl HotlistEntry {
         self.valid_from.is_none_or(|from| at >= from) && self.valid_until.is_none_or(|until| at < until)
     }
 
+    /// Whether another entry asks the same of people: the same of the same mark, as urgently, with the same warnings. Words and
+    /// dates don't count: lists come anew every day with later ones.
+    pub fn asks_the_same(&self, other: &Self) -> bool {
+        self.wants_the_same(other) && self.priority == other.priority && self.markers == other.markers
+    }
+
+    /// Whether another entry wants the same done about the same mark, however urgently.
+    pub fn wants_the_same(&self, other: &Self) -> bool {
+        self.wanted == other.wanted && self.action == other.action
+    }
+
     /// Heap memory of its texts and markers, bytes.
     pub(super) fn heap_bytes(&self) -> usize {
         let details: usize = self.details.0.iter().map(String::capacity).sum();

@@ -150,3 +150,48 @@ fn an_entry_past_its_weed_date_stays_dead_when_the_clock_steps_back() {
     assert_eq!(pass(&mut road, -86_400, false), 0, "the clock lost a day: still weeded");
     assert_eq!(pass(&mut road, -86_400 * 365 * 50, false), 0, "the battery died");
 }
+
+#[test]
+fn a_list_that_comes_anew_with_later_dates_and_other_words_retracts_nothing_and_tells_nothing_twice() {
+    let renewed = |day: &str| HotlistEntry {
+        reason: format!("as of {day}"),
+        valid_until: UtcTime::parse(day),
+        ..entry("AB12CDE", Action::Stop, 0)
+    };
+    let mut road = Road::new(CoreOptions::default());
+    road.core.apply(list(vec![renewed("2026-12-20")]), &mut Vec::new());
+    road.drive("AB12CDE", 0.99, 3);
+    assert_eq!(road.told(), ["early AB12CDE 1"]);
+    road.core.apply(list(vec![renewed("2026-12-21")]), &mut Vec::new());
+    road.drive("AB12CDE", 0.99, 3);
+    road.wait(1000);
+    assert_eq!(road.told(), ["confirmed AB12CDE 1", "record AB12CDE 1"]);
+    road.wait(5 * 60_000);
+    road.core.apply(list(vec![renewed("2026-12-22")]), &mut Vec::new());
+    go_on(&mut road);
+    assert_eq!(alerts(&mut road), [], "nor is it late");
+    // That it is armed is news.
+    let armed = HotlistEntry { markers: Marker::parse("FI").into_iter().collect(), ..renewed("2026-12-22") };
+    road.core.apply(list(vec![armed]), &mut Vec::new());
+    go_on(&mut road);
+    assert_eq!(alerts(&mut road).iter().map(|a| (a.phase, a.late)).collect::<Vec<_>>(), [(AlertPhase::Confirmed, true)]);
+}
+
+#[test]
+fn the_cool_down_hides_no_graver_marker_and_no_other_entry_that_the_same_read_matches() {
+    let marked =
+        |code: &str| HotlistEntry { markers: Marker::parse(code).into_iter().collect(), ..entry("AB12CDO", Action::Stop, 1) };
+    let mut road = Road::new(CoreOptions::default());
+    let mut pass = |entries: Vec<HotlistEntry>| {
+        road.core.apply(list(entries), &mut Vec::new());
+        road.effects.clear();
+        road.drive("AB12CDO", 0.99, 4);
+        road.wait(4_000);
+        road.told().iter().any(|w| w.starts_with("early"))
+    };
+    assert!(pass(vec![entry("AB12CD0", Action::Stop, 1)]), "a look-alike");
+    assert!(pass(vec![entry("AB12CDO", Action::Stop, 1)]), "the very mark is another plate");
+    assert!(pass(vec![marked("DR")]), "a marker is news");
+    assert!(!pass(vec![marked("SH")]), "a lesser one is not");
+    assert!(pass(vec![marked("FI")]), "a graver one is");
+}
