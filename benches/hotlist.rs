@@ -18,14 +18,13 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use kerbside::anpr::hotlist::{
-    Action, Delta, Detail, Hotlist, HotlistBuilder, HotlistEntry, HotlistVersion, Hotlists, Marker, MatchOptions, Priority,
-    Reading, Substitutions, Wanted,
+    Action, Delta, Hotlist, HotlistBuilder, HotlistEntry, HotlistVersion, Hotlists, MatchOptions, Reading, Substitutions, Wanted,
 };
 use kerbside::anpr::odds::GlyphOdds;
 use kerbside::anpr::vrm::{Glyph, Vrm};
 use kerbside::clock::UtcTime;
 
-use rows::{Random, entry, mark};
+use rows::{MARKS, Random, entry, mark, wanted_number};
 
 /// Bytes that are allocated now, and the most there were since it was last asked.
 struct Counting;

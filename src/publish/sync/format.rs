@@ -15,7 +15,7 @@ use std::io::{self, Write};
 
 use sha2::{Digest, Sha256};
 
-use crate::anpr::hotlist::{Action, Detail, Hotlist, HotlistEntry, Marker, Pattern, Priority, Wanted};
+use crate::anpr::hotlist::{Action, Delta, Detail, Hotlist, HotlistEntry, Marker, Pattern, Priority, Wanted};
 use crate::anpr::vrm::{Vrm, VrmKey};
 use crate::clock::UtcTime;
 
@@ -316,41 +316,86 @@ impl Rows {
         self.iter().try_for_each(|(_, _, row)| to.write_all(row))
     }
 
-    /// SHA-256 of what [`Self::write`] writes, hex.
+    /// What names this content; see [`ContentSum`].
     pub fn content_sha256(&self) -> String {
+        let mut sum = ContentSum::default();
+        self.iter().for_each(|(_, _, row)| sum.add(row));
+        sum.id()
+    }
+}
+
+/// What names the content of a list, whichever way it came about: the number of its canonical rows and the sum of their SHA-256 (as
+/// little-endian numbers, modulo 2^256). A delta changes it by its own rows alone, so a list of a million rows needn't be gone
+/// through for a change of ten.
+///
+/// Sums can be made to collide by somebody who may choose the rows; rows come from whoever signs the name too, and the bytes that
+/// carry them have hashes of their own in the manifest.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ContentSum {
+    rows: u64,
+    sum: [u64; 4],
+}
+
+impl ContentSum {
+    /// A row comes, with or without its line feed.
+    pub(super) fn add(&mut self, row: &[u8]) {
+        self.rows = self.rows.wrapping_add(1);
+        let mut carry = false;
+        for (into, word) in self.sum.iter_mut().zip(words(row)) {
+            let (sum, over) = into.overflowing_add(word);
+            let (sum, again) = sum.overflowing_add(u64::from(carry));
+            (*into, carry) = (sum, over || again);
+        }
+    }
+
+    /// A row goes.
+    pub(super) fn remove(&mut self, row: &[u8]) {
+        self.rows = self.rows.wrapping_sub(1);
+        let mut borrow = false;
+        for (into, word) in self.sum.iter_mut().zip(words(row)) {
+            let (rest, under) = into.overflowing_sub(word);
+            let (rest, again) = rest.overflowing_sub(u64::from(borrow));
+            (*into, borrow) = (rest, under || again);
+        }
+    }
+
+    /// All that a delta does.
+    pub fn change(&mut self, delta: &Delta) {
+        let mut row = Vec::with_capacity(128);
+        let mut written = |entry: &HotlistEntry, then: &mut dyn FnMut(&[u8])| {
+            row.clear();
+            write_row(entry, &mut row);
+            then(&row);
+        };
+        delta.remove.iter().for_each(|entry| written(entry, &mut |row| self.remove(row)));
+        delta.add.iter().for_each(|entry| written(entry, &mut |row| self.add(row)));
+    }
+
+    /// The name: SHA-256 of the number and the sum, hex; the `content_sha256` of a manifest.
+    pub fn id(&self) -> String {
         let mut hash = Sha256::new();
-        let mut header = Vec::new();
-        write_header(&mut header);
-        hash.update(&header);
-        self.iter().for_each(|(_, _, row)| hash.update(row));
+        hash.update(b"kerbside hotlist content 1\n");
+        hash.update(self.rows.to_le_bytes());
+        self.sum.iter().for_each(|word| hash.update(word.to_le_bytes()));
         hex(&hash.finalize())
     }
 }
 
-/// SHA-256 of a list's canonical CSV, hex: the `content_sha256` of a manifest. For a list that deltas were applied to.
-pub fn content_sha256(list: &Hotlist) -> String {
-    let (mut hash, mut header) = (Sha256::new(), Vec::new());
-    write_header(&mut header);
-    hash.update(&header);
-    // Rows come in the order of their places; those of one place have to be put in order.
-    let mut same: Vec<Vec<u8>> = Vec::new();
-    let mut before = None;
-    for entry in list.iter() {
-        let place = Place::of(&entry.wanted);
-        if before.replace(place) != Some(place) {
-            flush(&mut same, &mut hash);
-        }
-        let mut row = Vec::with_capacity(128);
-        write_row(&entry, &mut row);
-        same.push(row);
-    }
-    flush(&mut same, &mut hash);
-    hex(&hash.finalize())
+fn words(row: &[u8]) -> [u64; 4] {
+    let digest = Sha256::digest(row.strip_suffix(b"\n").unwrap_or(row));
+    // Invariant: a SHA-256 has 32 bytes, four times eight.
+    std::array::from_fn(|n| u64::from_le_bytes(digest[8 * n..8 * n + 8].try_into().expect("eight bytes")))
 }
 
-fn flush(same: &mut Vec<Vec<u8>>, hash: &mut Sha256) {
-    same.sort_unstable();
-    same.drain(..).for_each(|row| hash.update(&row));
+/// What names a list's content, row by row; see [`ContentSum`].
+pub fn content_sha256(list: &Hotlist) -> String {
+    let (mut sum, mut row) = (ContentSum::default(), Vec::with_capacity(128));
+    for entry in list.iter() {
+        row.clear();
+        write_row(&entry, &mut row);
+        sum.add(&row);
+    }
+    sum.id()
 }
 
 /// Bytes as hex digits, lower case.
@@ -367,6 +412,27 @@ pub(super) fn hex(bytes: &[u8]) -> String {
 mod tests {
     use super::*;
     use proptest::prelude::*;
+
+    #[test]
+    fn the_sum_of_a_content_takes_a_delta_by_its_own_rows() {
+        let [mut one, mut other] = [ContentSum::default(); 2];
+        for n in 0..1000u32 {
+            one.add(format!("row {n}").as_bytes());
+        }
+        for n in (5..1003).rev() {
+            other.add(format!("row {n}\n").as_bytes());
+        }
+        assert_ne!(one.id(), other.id());
+        for n in 0..5 {
+            one.remove(format!("row {n}").as_bytes());
+        }
+        for n in 1000..1003 {
+            other.remove(format!("row {n}").as_bytes());
+        }
+        assert_eq!((one, one.id()), (other, other.id()));
+        one.add(b"row 7");
+        assert_ne!(one.id(), other.id(), "a row twice is another content");
+    }
 
     fn row(fields: [&str; WIDTH]) -> Result<HotlistEntry, Wrong> {
         let mut entry = blank();

@@ -23,7 +23,7 @@ use std::time::Duration;
 
 use sha2::{Digest, Sha256};
 
-use super::format::hex;
+use super::format::{ContentSum, hex};
 use super::inbox;
 use super::keys::{Identity, TrustedKeys};
 use super::manifest::{CHUNK_BYTES, SignedManifest};
@@ -184,6 +184,7 @@ struct InForce {
     hotlist: Arc<Hotlist>,
     number: u64,
     content_sha256: String,
+    sum: ContentSum,
     /// How it came.
     way: Way,
 }

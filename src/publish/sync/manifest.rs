@@ -119,7 +119,7 @@ pub struct Manifest {
     pub previous: Option<u64>,
     /// Rows of this version.
     pub entries: u64,
-    /// SHA-256 of this version's canonical CSV, hex: it names the content, whichever way it came.
+    /// What names the content, whichever way it came, hex: see [`ContentSum`](super::format::ContentSum).
     pub content_sha256: String,
     /// For whom the payloads are encrypted (`age1...`).
     pub recipients: Vec<String>,

@@ -11,9 +11,9 @@ use super::told::Told;
 use super::{Happening, InForce, Keeper, Kept, MAX_HOPELESS, TRY_AGAIN, Way, about};
 use crate::anpr::hotlist::{Delta, Hotlist, HotlistVersion};
 use crate::clock::{MonoTime, UtcTime};
-use crate::publish::sync::format::content_sha256;
+use crate::publish::sync::format::ContentSum;
 use crate::publish::sync::manifest::{Manifest, SignedManifest};
-use crate::publish::sync::seal::{SealError, SealedFile, delta_from, full_from};
+use crate::publish::sync::seal::{SealError, SealedFile, delta_from, full_with_sum};
 use crate::publish::sync::store::{Chain, Store};
 use crate::publish::wire::AuditEvent;
 
@@ -100,13 +100,13 @@ impl Keeper {
         let mut signed = file.signed().clone();
         self.is_for_us(id, signed.manifest())?;
         let reader = file.full().ok_or_else(|| Refusal::of("its chain does not begin with a full list"))?;
-        let mut hotlist = full_from(reader, signed.manifest(), &self.identity)?;
+        let (mut hotlist, mut sum) = full_with_sum(reader, signed.manifest(), &self.identity)?;
         let mut changes = Delta::default();
         let mut at = (signed.manifest().number, signed.manifest().content_sha256.clone());
         for name in rest {
             let file = open(name)?;
             self.is_for_us(id, file.signed().manifest())?;
-            at = self.walk(&file, at, |delta| changes.then(delta))?;
+            at = self.walk(&file, at, &mut sum, |delta| changes.then(delta))?;
             signed = file.signed().clone();
         }
         let manifest = signed.manifest();
@@ -116,18 +116,29 @@ impl Keeper {
         if !rest.is_empty() {
             hotlist = changed(&hotlist, &changes, manifest)?;
         }
-        Ok((InForce { hotlist: Arc::new(hotlist), number: at.0, content_sha256: at.1, way: Way::Start }, signed))
+        Ok((InForce { hotlist: Arc::new(hotlist), number: at.0, content_sha256: at.1, sum, way: Way::Start }, signed))
     }
 
     /// Hands over the deltas of a file from a version on; gives the version that they lead to.
-    fn walk(&self, file: &SealedFile, from: (u64, String), mut each: impl FnMut(Delta)) -> Result<(u64, String), Refusal> {
+    fn walk(
+        &self,
+        file: &SealedFile,
+        from: (u64, String),
+        sum: &mut ContentSum,
+        mut each: impl FnMut(Delta),
+    ) -> Result<(u64, String), Refusal> {
         let (mut number, mut content) = from;
         while let Some((at, reader)) = file.step(number) {
             let step = &file.signed().manifest().steps[at];
             if step.from_content_sha256 != content {
                 return Err(Refusal::of(format!("its delta from version {number} was made for another content of that version")));
             }
-            each(delta_from(reader, step, &self.identity)?);
+            let delta = delta_from(reader, step, &self.identity)?;
+            sum.change(&delta);
+            if sum.id() != step.to_content_sha256 {
+                return Err(Refusal::of("its deltas make another content than was signed"));
+            }
+            each(delta);
             (number, content) = (step.to, step.to_content_sha256.clone());
         }
         Ok((number, content))
@@ -191,18 +202,18 @@ impl Keeper {
         let file = SealedFile::open(&kept.store.draft(), &self.trust)
             .map_err(|e| Refusal { passing: matches!(e, SealError::File { .. } | SealError::Io(_)), why: e.to_string() })?;
         let manifest = file.signed().manifest();
-        let full = file.full().map(|reader| full_from(reader, manifest, &self.identity)).transpose()?;
+        let full = file.full().map(|reader| full_with_sum(reader, manifest, &self.identity)).transpose()?;
         let in_place = full.is_some();
-        let hotlist = match (full, &kept.in_force) {
-            (Some(hotlist), _) => hotlist,
+        let (hotlist, sum) = match (full, &kept.in_force) {
+            (Some(full), _) => full,
             (None, Some(base)) => {
-                let mut changes = Delta::default();
-                let (number, content) =
-                    self.walk(&file, (base.number, base.content_sha256.clone()), |delta| changes.then(delta))?;
+                let (mut changes, mut sum) = (Delta::default(), base.sum);
+                let from = (base.number, base.content_sha256.clone());
+                let (number, content) = self.walk(&file, from, &mut sum, |delta| changes.then(delta))?;
                 if number != manifest.number || content != manifest.content_sha256 {
                     return Err(Refusal::of(format!("its deltas lead to version {number}, not to {}", manifest.number)));
                 }
-                changed(&base.hotlist, &changes, manifest)?
+                (changed(&base.hotlist, &changes, manifest)?, sum)
             }
             (None, None) => return Err(Refusal::of("it has deltas only, and no list is in force")),
         };
@@ -211,7 +222,7 @@ impl Keeper {
         let chain = kept.store.commit(&kept.chain, number, in_place)?;
         if let Some(kept) = self.lists.get_mut(list) {
             kept.chain = chain;
-            kept.in_force = Some(InForce { hotlist: Arc::clone(&hotlist), number, content_sha256, way });
+            kept.in_force = Some(InForce { hotlist: Arc::clone(&hotlist), number, content_sha256, sum, way });
             kept.refusal = None;
             kept.hopeless.clear();
             kept.trouble = None;
@@ -279,9 +290,6 @@ fn changed(base: &Hotlist, delta: &Delta, manifest: &Manifest) -> Result<Hotlist
     let hotlist = base.changed(delta, version).map_err(|e| Refusal::of(e.to_string()))?;
     if hotlist.len() as u64 != manifest.entries {
         return Err(Refusal::of(format!("its deltas make {} entries, signed are {}", hotlist.len(), manifest.entries)));
-    }
-    if content_sha256(&hotlist) != manifest.content_sha256 {
-        return Err(Refusal::of("its deltas make another content than was signed"));
     }
     Ok(hotlist.dated(Some(manifest.created), Some(manifest.expires)))
 }

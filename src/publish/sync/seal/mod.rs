@@ -17,7 +17,7 @@ use crate::anpr::hotlist::HotlistFull;
 
 pub use file::{FIRST_LINE, SealedFile, fuzz_header};
 pub use make::{Base, Plan, Sealed, sealed_from};
-pub use open::{delta_from, full_from, parse_delta};
+pub use open::{delta_from, full_from, full_with_sum, parse_delta};
 
 /// The columns of a delta before those of a list.
 const OP: &str = "op";

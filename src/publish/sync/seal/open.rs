@@ -8,7 +8,7 @@ use sha2::{Digest, Sha256};
 
 use super::{MAX_DELTA_ROWS, OP, SealError};
 use crate::anpr::hotlist::{Delta, Hotlist, HotlistBuilder, HotlistEntry, HotlistVersion, Wanted};
-use crate::publish::sync::format::{self, COLUMNS, MAX_LINE, Place, WIDTH};
+use crate::publish::sync::format::{self, COLUMNS, ContentSum, MAX_LINE, Place, WIDTH};
 use crate::publish::sync::keys::Identity;
 use crate::publish::sync::manifest::{Manifest, Payload, Step};
 
@@ -22,11 +22,20 @@ const BUFFER: usize = 64 * 1024;
 /// # Errors
 /// When the payload is for others, or anything about it is not as it was signed: bytes, hashes, size, count, order, a row.
 pub fn full_from(reader: impl Read, manifest: &Manifest, identity: &Identity) -> Result<Hotlist, SealError> {
+    full_with_sum(reader, manifest, identity).map(|(list, _)| list)
+}
+
+/// The same, with the sum that deltas of this version go on from.
+///
+/// # Errors
+/// As [`full_from`]'s.
+pub fn full_with_sum(reader: impl Read, manifest: &Manifest, identity: &Identity) -> Result<(Hotlist, ContentSum), SealError> {
     let payload = manifest.full.as_ref().ok_or(SealError::NoPart("full list"))?;
     // A bound on what is set aside at once: a row has 20 bytes at least. The builder bounds it further.
     let room = manifest.entries.min(payload.plain_bytes / 20);
     let mut builder = HotlistBuilder::with_capacity(usize::try_from(room).unwrap_or(0));
-    let (plain_sha256, rows) = content(reader, payload, identity, |lines| {
+    let mut sum = ContentSum::default();
+    let rows = content(reader, payload, identity, |lines| {
         lines.header("")?;
         let (mut entry, mut before) = (format::blank(), None);
         let mut row_before = Vec::new();
@@ -40,6 +49,7 @@ pub fn full_from(reader: impl Read, manifest: &Manifest, identity: &Identity) ->
             }
             before = Some(place);
             row_before.clone_from(&lines.line);
+            sum.add(&lines.line);
             builder.push(&entry)?;
         }
         Ok(lines.row)
@@ -47,11 +57,11 @@ pub fn full_from(reader: impl Read, manifest: &Manifest, identity: &Identity) ->
     if rows != manifest.entries {
         return Err(SealError::Mismatch(format!("{rows} rows, {} were signed", manifest.entries)));
     }
-    if plain_sha256 != manifest.content_sha256 {
+    if sum.id() != manifest.content_sha256 {
         return Err(SealError::Mismatch("its SHA-256 is another".into()));
     }
     let version = HotlistVersion { list: manifest.list.clone(), version: manifest.number.to_string() };
-    Ok(builder.finish(version).dated(Some(manifest.created), Some(manifest.expires)))
+    Ok((builder.finish(version).dated(Some(manifest.created), Some(manifest.expires)), sum))
 }
 
 /// Reads a delta.
@@ -59,7 +69,7 @@ pub fn full_from(reader: impl Read, manifest: &Manifest, identity: &Identity) ->
 /// # Errors
 /// As [`full_from`]'s.
 pub fn delta_from(reader: impl Read, step: &Step, identity: &Identity) -> Result<Delta, SealError> {
-    content(reader, &step.payload, identity, read_delta).map(|(_, delta)| delta)
+    content(reader, &step.payload, identity, read_delta)
 }
 
 /// Reads the content of a delta that is at hand in plain: for tests and fuzzing.
@@ -109,22 +119,22 @@ fn place(entry: &HotlistEntry, lines: &Lines<'_>) -> Result<Place, SealError> {
     }
 }
 
-/// What every payload goes through: `read` gets the lines, then everything around them is compared with the manifest. Gives the
-/// SHA-256 of the content, hex, and what `read` gave.
+/// What every payload goes through: `read` gets the lines, then everything around them is compared with the manifest. Gives
+/// what `read` gave.
 fn content<T>(
     reader: impl Read,
     payload: &Payload,
     identity: &Identity,
     read: impl FnOnce(&mut Lines<'_>) -> Result<T, SealError>,
-) -> Result<(String, T), SealError> {
-    let mut sealed = Tally::new(reader, payload.bytes);
+) -> Result<T, SealError> {
+    let mut sealed = Tally::new(reader, payload.bytes, Some(Sha256::new()));
     let decryptor =
         age::Decryptor::new_buffered(BufReader::with_capacity(BUFFER, &mut sealed)).map_err(|e| not_ours(e, identity))?;
     let stream = decryptor.decrypt(identity.keys()).map_err(|e| not_ours(e, identity))?;
-    let mut plain = Tally::new(GzDecoder::new(BufReader::with_capacity(BUFFER, stream)), payload.plain_bytes);
+    let mut plain = Tally::new(GzDecoder::new(BufReader::with_capacity(BUFFER, stream)), payload.plain_bytes, None);
     let mut buffered = BufReader::with_capacity(BUFFER, &mut plain);
     let out = read(&mut Lines { from: &mut buffered, line: Vec::new(), row: 0 })?;
-    let (plain_bytes, plain_sha256) = plain.total();
+    let plain_bytes = plain.bytes;
     if plain_bytes != payload.plain_bytes {
         return Err(SealError::Mismatch(format!("{plain_bytes} bytes, {} were signed", payload.plain_bytes)));
     }
@@ -135,11 +145,11 @@ fn content<T>(
     if sealed.read(&mut [0]).map_err(broken)? > 0 {
         return Err(SealError::Mismatch("something follows the encrypted content".into()));
     }
-    let (bytes, sha256) = sealed.total();
-    if (bytes, &sha256) != (payload.bytes, &payload.sha256) {
+    let bytes = sealed.bytes;
+    if (bytes, &sealed.sha256()) != (payload.bytes, &payload.sha256) {
         return Err(SealError::Mismatch(format!("the payload of {bytes} bytes has another size or SHA-256")));
     }
-    Ok((plain_sha256, out))
+    Ok(out)
 }
 
 fn not_ours(error: age::DecryptError, identity: &Identity) -> SealError {
@@ -161,21 +171,21 @@ fn broken(error: io::Error) -> SealError {
     }
 }
 
-/// Hashes and counts what is read through it, and ends in an error when it is more than was signed.
+/// Counts, and hashes where that matters, what is read through it, and ends in an error when it is more than was signed.
 struct Tally<R> {
     inner: R,
-    hash: Sha256,
+    hash: Option<Sha256>,
     bytes: u64,
     most: u64,
 }
 
 impl<R> Tally<R> {
-    fn new(inner: R, most: u64) -> Self {
-        Self { inner, hash: Sha256::new(), bytes: 0, most }
+    fn new(inner: R, most: u64, hash: Option<Sha256>) -> Self {
+        Self { inner, hash, bytes: 0, most }
     }
 
-    fn total(&self) -> (u64, String) {
-        (self.bytes, format::hex(&self.hash.clone().finalize()))
+    fn sha256(&self) -> String {
+        self.hash.clone().map_or_else(String::new, |hash| format::hex(&hash.finalize()))
     }
 }
 
@@ -189,7 +199,9 @@ impl<R: Read> Read for Tally<R> {
                 format!("more than the {} bytes that were signed", self.most),
             ));
         }
-        self.hash.update(&buffer[..read]);
+        if let Some(hash) = &mut self.hash {
+            hash.update(&buffer[..read]);
+        }
         Ok(read)
     }
 }
