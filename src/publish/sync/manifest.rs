@@ -39,6 +39,9 @@ pub const MAX_RECIPIENTS: usize = 1024;
 /// How far in the future `created` may lie, microseconds: clocks differ, days don't.
 const MAX_AHEAD_US: i64 = 24 * 3600 * 1_000_000;
 
+/// Characters shown of what is wrong with bytes that nobody signed.
+const MAX_UNSIGNED_WORDS: usize = 200;
+
 const SIGNED_SCHEMA: &str = "kerbside.hotlist_signed/1";
 const SCHEMA: &str = "kerbside.hotlist_manifest/1";
 const SIGNED_PREFIX: &[u8] = b"kerbside hotlist manifest 1\n";
@@ -274,7 +277,11 @@ impl Wire {
         if bytes.len() > MAX_WIRE_BYTES {
             return Err(ManifestError::TooLarge);
         }
-        let no = |why: String| ManifestError::NotSigned(why);
+        // Nobody vouches for these bytes, and the words go into logs and messages: kept short, and on one line.
+        let no = |why: String| {
+            let shown: String = why.chars().take(MAX_UNSIGNED_WORDS).map(|c| if c.is_control() { ' ' } else { c }).collect();
+            ManifestError::NotSigned(shown)
+        };
         if bytes.contains(&b'\n') {
             return Err(no("it has more than one line".into()));
         }

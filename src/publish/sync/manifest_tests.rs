@@ -114,3 +114,15 @@ fn the_clock_is_asked_apart() {
     let said = at("2026-12-20").unwrap_err().to_string();
     assert!(said.contains("north version 42 expired at 2026-12-20T00:00:00.000Z"), "{said}");
 }
+
+#[test]
+fn what_nobody_signed_is_told_of_in_few_words_on_one_line() {
+    let key = r#","key":"0000000000000000","manifest":"","signature":""}"#;
+    let long = format!(r#"{{"schema":"{}"{key}"#, "\\u0007x".repeat(20_000));
+    let forged = format!(r#"{{"a\nERROR all lists are gone":1{key}"#);
+    for wire in [long, forged] {
+        let said = SignedManifest::verify(wire.as_bytes(), &TrustedKeys::default()).unwrap_err().to_string();
+        assert!(said.starts_with("this is no signed manifest: "), "{said}");
+        assert!(said.len() < 1000 && !said.contains(char::is_control), "{said}");
+    }
+}
