@@ -30,6 +30,12 @@ use crate::publish::wire::{AuditEvent, AuditMessage, HotlistStateMessage, Incomi
 const TICK: Duration = Duration::from_secs(1);
 /// Pause when nothing came. Chunks come a few at a time, so this is what a large list's way in is made of.
 const PAUSE: Duration = Duration::from_millis(10);
+/// Messages taken in one turn: so many of the largest take a fraction of a second, and then it is seen whether to stop.
+const AT_ONCE: usize = 32;
+/// Refusals audited at one time, and how often there is room for one more. Whoever may publish to this box could otherwise fill the
+/// outbox with them, at the expense of records.
+const REFUSALS: u32 = 64;
+const REFUSAL_EVERY: Duration = Duration::from_secs(10);
 /// States are told again after so long even if nothing changed: their age has.
 const TELL_AGAIN: Duration = Duration::from_mins(5);
 
@@ -71,14 +77,19 @@ impl HotlistThread {
         let mut told: BTreeMap<String, (String, MonoTime)> = BTreeMap::new();
         let mut next_tick = self.clock.now().mono;
         let found = self.keeper.load(validity.judge(self.clock.now()));
-        self.tell(found);
+        let mut room = RefusalRoom::new(next_tick);
+        self.tell(found, &mut room);
         while !self.stop.load(Ordering::Relaxed) {
             let now = self.clock.now();
             let judged = validity.judge(now);
             let mut said = Vec::new();
             let mut came = false;
-            while let Ok(message) = self.downlink.try_recv() {
+            for _ in 0..AT_ONCE {
+                let Ok(message) = self.downlink.try_recv() else { break };
                 came = true;
+                if self.stop.load(Ordering::Relaxed) {
+                    return;
+                }
                 said.extend(match self.from.parse_hotlist(&message.topic) {
                     Some((list, HotlistPart::Manifest)) => self.keeper.manifest(list, &message.payload, judged, now.mono),
                     Some((list, HotlistPart::Chunk(sha256))) => {
@@ -99,7 +110,7 @@ impl HotlistThread {
                 });
                 self.board.reap();
             }
-            self.tell(said);
+            self.tell(said, &mut room);
             if came || ticks {
                 self.listen(now.mono);
                 self.tell_states(now, &mut told);
@@ -109,8 +120,8 @@ impl HotlistThread {
         }
     }
 
-    /// Puts lists in force, and every happening into the audit log.
-    fn tell(&self, said: Vec<Happening>) {
+    /// Puts lists in force, and every happening into the audit log; refusals as far as there is room.
+    fn tell(&self, said: Vec<Happening>, room: &mut RefusalRoom) {
         for happening in said {
             let now = self.clock.now();
             let list = happening.list.as_deref().unwrap_or("");
@@ -118,6 +129,9 @@ impl HotlistThread {
             match (happening.event, &happening.reason) {
                 (AuditEvent::HotlistRefused, Some(why)) => {
                     self.board.refused(list, why);
+                    if !room.take(now.mono) {
+                        continue;
+                    }
                     tracing::warn!(list, version, "hotlist refused: {why}");
                 }
                 (AuditEvent::HotlistExpired, _) => tracing::warn!(list, version, "hotlist expired: nothing of it is matched"),
@@ -126,16 +140,23 @@ impl HotlistThread {
             if let Some(hotlist) = &happening.in_force {
                 self.board.set(Arc::clone(hotlist), 0, now);
             }
-            let entry = audit_entry(&self.source, &happening, now.utc);
+            let mut entry = audit_entry(&self.source, &happening, now.utc);
+            let left_out = if happening.reason.is_some() { room.left_out() } else { 0 };
+            if let (Some(why), 1..) = (&happening.reason, left_out) {
+                entry = entry.because(&format!("{why} (and {left_out} refusals before it that were not noted one by one)"));
+            }
             if self.audits.send(entry).is_err() {
                 tracing::warn!("an audit entry is lost: the recorder has ended");
             }
         }
     }
 
-    /// Listens to manifests always, to chunks while they are wanted.
+    /// Listens to the manifests of its own lists always, to chunks while they are wanted. Not to those of all lists: a fleet has
+    /// others, and each could be a message that takes the place of one that matters.
     fn listen(&mut self, mono: MonoTime) {
-        let mut wanted = BTreeSet::from([self.from.hotlist_manifests()]);
+        let lists = self.keeper.states();
+        let mut wanted: BTreeSet<String> =
+            lists.iter().filter_map(|state| self.from.hotlist_manifest(&state.list).ok()).collect();
         // A list id and a hash that the keeper asks for were checked long before.
         wanted.extend(self.keeper.wanted(mono).iter().filter_map(|(list, sha256)| self.from.hotlist_chunk(list, sha256).ok()));
         self.filters.send_if_modified(|filters| {
@@ -197,6 +218,42 @@ impl HotlistThread {
     }
 }
 
+/// How many refusals may still be audited: a few at once, then one now and then.
+#[derive(Debug)]
+struct RefusalRoom {
+    left: u32,
+    since: MonoTime,
+    left_out: u64,
+}
+
+impl RefusalRoom {
+    const fn new(now: MonoTime) -> Self {
+        Self { left: REFUSALS, since: now, left_out: 0 }
+    }
+
+    /// Whether there is room for one; what finds none is counted.
+    fn take(&mut self, now: MonoTime) -> bool {
+        while self.left < REFUSALS && now.since(self.since) >= REFUSAL_EVERY {
+            self.left += 1;
+            self.since = self.since.plus(REFUSAL_EVERY);
+        }
+        if self.left == REFUSALS {
+            self.since = now;
+        }
+        if self.left == 0 {
+            self.left_out += 1;
+            return false;
+        }
+        self.left -= 1;
+        true
+    }
+
+    /// How many found no room since this was asked last.
+    const fn left_out(&mut self) -> u64 {
+        std::mem::replace(&mut self.left_out, 0)
+    }
+}
+
 /// Where sealed lists are kept.
 pub fn dir(settings: &Settings) -> PathBuf {
     settings.state_dir.join("hotlist")
@@ -247,4 +304,19 @@ pub fn audit_entry(source: &Source, happening: &Happening, now: UtcTime) -> Audi
 /// When a key or the folder can't be used.
 pub fn view(settings: &Settings, sealed: &SealedSettings) -> Result<(Vec<Arc<Hotlist>>, Vec<String>), StartError> {
     Ok(keeper::view(options(settings, sealed)?)?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_flood_of_refusals_is_counted_and_not_kept() {
+        let at = |s: u64| MonoTime::default().plus(Duration::from_secs(s));
+        let mut room = RefusalRoom::new(at(0));
+        assert_eq!((0..10_000).filter(|_| room.take(at(1))).count(), 64);
+        assert_eq!((room.left_out(), room.left_out()), (9_936, 0));
+        assert_eq!((0..100).filter(|_| room.take(at(31))).count(), 3, "one every ten seconds");
+        assert_eq!((0..100).filter(|_| room.take(at(100_000))).count(), 64, "and no more than that after a quiet time");
+    }
 }
