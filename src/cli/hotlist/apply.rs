@@ -1,7 +1,9 @@
 //! `kerbside hotlist apply`: a sealed list from a file or a stick, with the same checks as one from the broker.
 
+use std::fs::TryLockError;
 use std::io::Write;
-use std::path::PathBuf;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context, anyhow};
@@ -39,6 +41,9 @@ pub(super) fn main(args: &Args) -> Result<Exit, Failure> {
             args.config.display()
         )));
     };
+    if !is_held(&settings) {
+        same_owner(&settings)?;
+    }
     std::fs::File::open(&args.file).with_context(|| args.file.display().to_string()).map_err(Failure::software)?;
     let answer = match hotlists::keeper(&settings, sealed) {
         Ok((mut keeper, _)) => {
@@ -63,6 +68,27 @@ pub(super) fn main(args: &Args) -> Result<Exit, Failure> {
             Ok(Exit::Ok)
         }
         None => Err(Failure::software(anyhow!("{}: {answer}; what was in force stays", args.file.display()))),
+    }
+}
+
+/// Whether a running daemon keeps the lists. Leaves no trace where none ever did.
+fn is_held(settings: &config::Settings) -> bool {
+    let lock = std::fs::File::open(hotlists::dir(settings).join("lock"));
+    lock.is_ok_and(|lock| matches!(lock.try_lock(), Err(TryLockError::WouldBlock)))
+}
+
+/// What is made in the service's folder must be the service's: a list that root put there would keep the daemon from its own lock,
+/// its lists and its outbox, and so from starting at all.
+fn same_owner(settings: &config::Settings) -> Result<(), Failure> {
+    // A process of ours is our own; and a folder that isn't there yet is made by, and so belongs to, whoever runs this.
+    let owner = |path: &Path| std::fs::metadata(path).map(|m| m.uid()).ok();
+    match (owner(Path::new("/proc/self")), owner(&settings.state_dir)) {
+        (Some(ours), Some(theirs)) if ours != theirs => Err(Failure::software(anyhow!(
+            "{} belongs to the user {theirs}, this is the user {ours}: files made here now would keep the daemon from starting; \
+             start the daemon and apply then (it takes the file itself), or run this as the user {theirs}",
+            settings.state_dir.display()
+        ))),
+        _ => Ok(()),
     }
 }
 
