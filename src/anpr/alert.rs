@@ -57,6 +57,8 @@ pub(super) struct PassageAlerts {
     told: Vec<Hit>,
     /// The mark of the last early alert sent.
     decoded: Option<Decoded>,
+    /// One of them was for people near the vehicle too.
+    shown: bool,
     /// Hits that the cool-down silenced in this passage; counted once.
     silenced: Vec<Hit>,
     /// Hits that people were told of (or that the cool-down silenced) at its record, or at that of the passage before it of the same
@@ -73,6 +75,7 @@ impl PassageAlerts {
     pub(super) fn settle(&mut self) {
         self.told.clear();
         self.decoded = None;
+        self.shown = false;
     }
 
     /// These hits were told with a record: they are no news any more.
@@ -110,6 +113,7 @@ impl Occasion<'_> {
             passage: self.passage,
             phase,
             late: false,
+            quiet: false,
             decoded,
             camera: self.camera.clone(),
             at: self.at,
@@ -178,6 +182,7 @@ impl AlertDesk {
         if self.hits.iter().all(known) {
             return None;
         }
+        let shows = self.shows(on, decoded, &self.hits, known);
         let hits = std::mem::take(&mut self.hits);
         if !self.may_tell(on.camera, decoded.vrm.key(), on.at.mono, &hits) {
             self.silenced += 1;
@@ -186,7 +191,8 @@ impl AlertDesk {
         }
         remember(&mut alerts.told, &hits);
         alerts.decoded = Some(*decoded);
-        Some(on.alert(AlertPhase::Early, *decoded, hits))
+        alerts.shown |= shows;
+        Some(Alert { quiet: !shows, ..on.alert(AlertPhase::Early, *decoded, hits) })
     }
 
     /// About a vehicle that stays and has its record: what another hotlist says of it, if that is news.
@@ -196,6 +202,7 @@ impl AlertDesk {
         if decoded.confidence < self.options.min_confidence_at_close || self.hits.iter().all(told) {
             return None;
         }
+        let shows = self.shows(on, decoded, &self.hits, told);
         let hits = std::mem::take(&mut self.hits);
         if !self.may_tell(on.camera, decoded.vrm.key(), on.at.mono, &hits) {
             // Told when the cool-down is over, if the vehicle stays that long; counted once.
@@ -206,7 +213,7 @@ impl AlertDesk {
             return None;
         }
         alerts.hear(&hits);
-        Some(on.alert(AlertPhase::Confirmed, *decoded, hits))
+        Some(Alert { quiet: !shows, ..on.alert(AlertPhase::Confirmed, *decoded, hits) })
     }
 
     /// Whether a mark is on the list in a way that is sure enough to be told at a close, and not among what was `heard`.
@@ -241,31 +248,44 @@ impl AlertDesk {
                 self.cooling.remove(&CoolKey::of(on.camera, early.vrm.key(), hit));
             }
             let now_says = winner.map(|(d, _)| d).or(guess).copied().unwrap_or(early);
-            tell(on.alert(AlertPhase::Retracted, now_says, gone));
+            tell(Alert { quiet: !alerts.shown, ..on.alert(AlertPhase::Retracted, now_says, gone) });
         }
         let Some((decoded, hits)) = winner.filter(|(_, hits)| !hits.is_empty()) else { return };
         let told_early = hits.iter().any(|h| alerts.told.iter().any(|t| still_stands(h, t)));
         if told_early {
-            tell(on.alert(AlertPhase::Confirmed, *decoded, hits.to_vec()));
+            tell(Alert { quiet: !alerts.shown, ..on.alert(AlertPhase::Confirmed, *decoded, hits.to_vec()) });
         } else if decoded.confidence >= self.options.min_confidence_at_close {
+            let shows = self.shows(on, decoded, hits, |_| false);
             if self.may_tell(on.camera, decoded.vrm.key(), on.at.mono, hits) {
-                tell(on.alert(AlertPhase::Confirmed, *decoded, hits.to_vec()));
+                tell(Alert { quiet: !shows, ..on.alert(AlertPhase::Confirmed, *decoded, hits.to_vec()) });
             } else if alerts.silenced.is_empty() {
                 self.silenced += 1;
             }
         }
     }
 
+    /// Whether a hit was told so short a while ago, at least as urgently, that it is not told again.
+    fn is_cooling(&self, camera: &CameraId, mark: VrmKey, now: MonoTime, hit: &Hit) -> bool {
+        let cool_down = Duration::from_millis(self.options.cool_down_ms);
+        let no_more_urgent =
+            |told: &Cooling| hit.entry.priority >= told.priority && hit.entry.marker_urgency() >= told.marker_urgency;
+        let told = self.cooling.get(&CoolKey::of(camera, mark, hit));
+        told.is_some_and(|told| now.since(told.at) < cool_down && no_more_urgent(told))
+    }
+
+    /// Whether a hit that may be shown near the vehicle is itself news: known ones and those in their cool-down are not shown again
+    /// because something came to light that is to be recorded only.
+    fn shows(&self, on: Occasion<'_>, decoded: &Decoded, hits: &[Hit], known: impl Fn(&Hit) -> bool) -> bool {
+        let mark = decoded.vrm.key();
+        let is_news = |hit: &&Hit| !known(hit) && !self.is_cooling(on.camera, mark, on.at.mono, hit);
+        hits.iter().filter(|hit| hit.entry.action != Action::Silent).any(|hit| is_news(&hit))
+    }
+
     /// Whether any of the hits is out of its cool-down; if so, all of them begin a new one.
     fn may_tell(&mut self, camera: &CameraId, mark: VrmKey, now: MonoTime, hits: &[Hit]) -> bool {
         let cool_down = Duration::from_millis(self.options.cool_down_ms);
         let key = |hit: &Hit| CoolKey::of(camera, mark, hit);
-        let is_cooling = |hit: &Hit| {
-            let no_more_urgent =
-                |told: &Cooling| hit.entry.priority >= told.priority && hit.entry.marker_urgency() >= told.marker_urgency;
-            self.cooling.get(&key(hit)).is_some_and(|told| now.since(told.at) < cool_down && no_more_urgent(told))
-        };
-        if hits.iter().all(is_cooling) {
+        if hits.iter().all(|hit| self.is_cooling(camera, mark, now, hit)) {
             return false;
         }
         for hit in hits {

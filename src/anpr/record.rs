@@ -181,6 +181,8 @@ pub struct Alert {
     pub phase: AlertPhase,
     /// The vehicle was gone when the entry came: a record of the last while, matched again.
     pub late: bool,
+    /// Nothing of it that may be shown near the vehicle is news: it is for the back office alone.
+    pub quiet: bool,
     /// The mark as fused so far.
     pub decoded: Decoded,
     /// The camera that sees it.
@@ -195,9 +197,9 @@ pub struct Alert {
 
 impl Alert {
     /// What of it may be shown, or made to sound, near the vehicle: everything but hits that are to be recorded only. None when nothing
-    /// is left, not even that there was something.
+    /// is left, or nothing of it is news: a display that says the same again tells a crew that there is something else.
     pub fn for_display(&self) -> Option<Self> {
         let hits: Vec<Hit> = self.hits.iter().filter(|hit| hit.entry.action != Action::Silent).cloned().collect();
-        (!hits.is_empty()).then(|| Self { hits, ..self.clone() })
+        (!self.quiet && !hits.is_empty()).then(|| Self { hits, ..self.clone() })
     }
 }

@@ -9,7 +9,8 @@ use super::{Exit, Failure};
 use crate::outbox::Qos;
 use crate::publish::mqtt::{Received, Subscriber, SubscriberOptions, is_valid_filter};
 use crate::publish::wire::{
-    AlertMessage, CameraStateMessage, HealthMessage, HitWire, Message, ReadMessage, StatusMessage, UnreadMessage,
+    AlertMessage, AuditMessage, CameraStateMessage, DisplayMessage, HealthMessage, HitWire, HotlistStateMessage, Message,
+    ReadMessage, StatusMessage, UnreadMessage,
 };
 
 /// Arguments of `kerbside listen`.
@@ -103,6 +104,31 @@ pub(super) fn describe(message: &Received) -> String {
             let alarms = if m.alarms.is_empty() { "no alarms".into() } else { m.alarms.join("; ") };
             format!("{}  health  up {} s, {waiting} envelopes wait, {alarms}", m.written, m.uptime_s)
         }),
+        Some(HotlistStateMessage::SCHEMA) => HotlistStateMessage::decode(&message.payload).map(|m| {
+            let version = m.version.map_or_else(|| "no version".to_owned(), |v| format!("version {v}, {} entries", m.entries));
+            let coming = m.incoming.map(|i| format!("; {} of {} chunks of {}", i.chunks_here, i.chunks, i.version));
+            let refused = m.refused.map(|r| format!("; refused: {}", r.reason));
+            let stale = if m.expired {
+                "; EXPIRED"
+            } else if m.stale {
+                "; STALE"
+            } else {
+                ""
+            };
+            let more = coming.unwrap_or_default() + &refused.unwrap_or_default();
+            format!("{}  hotlist {} {version}{stale}{more}", m.written, m.list)
+        }),
+        Some(AuditMessage::SCHEMA) => AuditMessage::decode(&message.payload).map(|m| {
+            let [list, version, reason] = [m.list, m.version, m.reason].map(Option::unwrap_or_default);
+            let what = serde_json::to_value(m.event).ok().and_then(|v| v.as_str().map(str::to_owned)).unwrap_or_default();
+            format!("{}  audit   {what} {list} {version} by {} {reason}", m.at, m.way)
+        }),
+        Some(DisplayMessage::SCHEMA) => DisplayMessage::decode(&message.payload).map(|m| {
+            let hit =
+                m.hits.first().map(|h| format!("{} {} ({})", h.action.to_uppercase(), h.priority, h.class)).unwrap_or_default();
+            format!("{}  display {:<9} {:<9} {hit}", m.at, m.vrm, m.phase)
+        }),
+        None => Ok(format!("{}: {} bytes", message.topic, message.payload.len())),
         _ if message.content_type.as_deref() == Some("image/jpeg") => {
             let name: Vec<&str> = message.topic.rsplit('/').take(2).collect();
             Ok(format!("{}  {} of {}, {} bytes", " ".repeat(24), name[0], name.get(1).unwrap_or(&"?"), message.payload.len()))

@@ -12,6 +12,9 @@ use crate::publish::wire::MAX_LISTS;
 /// Name of the systemd credential that holds the box's identity (`LoadCredentialEncrypted=`).
 pub const IDENTITY_CREDENTIAL: &str = "kerbside-hotlist-identity";
 
+/// Where systemd keeps the credentials of the running service; root may look there.
+const SERVICE_CREDENTIALS: &str = "/run/credentials/kerbside.service";
+
 /// Where hotlists come from and how they are used.
 #[derive(Clone, Debug)]
 pub struct HotlistSettings {
@@ -98,20 +101,13 @@ fn sealed(c: &mut Checker<'_>, raw: &RawConfig) -> Option<SealedSettings> {
         c.fault("hotlist.trust", "it is empty; sealed lists need the public key (PEM file) of whoever signs them");
     }
     let trust = own.trust.iter().map(|file| c.existing("hotlist.trust", file)).collect();
-    let (identity, check_mode) = match (own.identity.is_empty(), std::env::var_os("CREDENTIALS_DIRECTORY")) {
-        (false, _) => (c.existing("hotlist.identity", &own.identity), true),
-        (true, Some(dir)) => (PathBuf::from(dir).join(IDENTITY_CREDENTIAL), false),
-        (true, None) => {
-            let what = format!(
-                "it is empty and there is no systemd credential {IDENTITY_CREDENTIAL}; `kerbside hotlist keygen identity` makes one"
-            );
-            c.fault("hotlist.identity", what);
-            return None;
-        }
+    let (identity, check_mode) = if own.identity.is_empty() {
+        // Whether it is there is seen when it is opened: a command that needs none must work from a shell that has none.
+        let dir = std::env::var_os("CREDENTIALS_DIRECTORY").unwrap_or_else(|| SERVICE_CREDENTIALS.into());
+        (PathBuf::from(dir).join(IDENTITY_CREDENTIAL), false)
+    } else {
+        (c.existing("hotlist.identity", &own.identity), true)
     };
-    if own.identity.is_empty() && !identity.exists() {
-        c.fault("hotlist.identity", format!("the systemd credential {} does not exist", identity.display()));
-    }
     let owner = if own.fleet.is_empty() { &raw.device } else { &own.fleet };
     if !own.fleet.is_empty() {
         c.id("hotlist.fleet", &own.fleet);

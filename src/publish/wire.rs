@@ -18,8 +18,10 @@ mod tests;
 
 use serde::{Deserialize, Serialize};
 
-pub use convert::{Evidence, Models, Source};
-pub use lists::{AuditEvent, AuditMessage, DisplayHitWire, DisplayMessage, HotlistStateMessage, IncomingWire, RefusalWire};
+pub use convert::{Evidence, Models, Source, short};
+pub use lists::{
+    AuditEvent, AuditMessage, DisplayHitWire, DisplayMessage, HotlistStateMessage, IncomingWire, MAX_REASON_BYTES, RefusalWire,
+};
 pub use state::{
     CameraCondition, CameraHealth, CameraStateMessage, GapWire, HealthMessage, HotlistHealth, LaneHealth, LatencyHealth,
     MAX_GAPS, MqttHealth, OutboxHealth, StatusMessage,

@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::mpsc::Sender;
+use std::sync::mpsc::SyncSender;
 use std::time::Duration;
 
 use tokio::sync::{mpsc, watch};
@@ -24,7 +24,9 @@ use crate::publish::sync::inbox;
 use crate::publish::sync::keeper::{self, Happening, Keeper, KeeperOptions, ListState};
 use crate::publish::sync::keys::{Identity, TrustedKeys};
 use crate::publish::topic::{HotlistPart, Topics};
-use crate::publish::wire::{AuditEvent, AuditMessage, HotlistStateMessage, IncomingWire, Message, RefusalWire, Source};
+use crate::publish::wire::{
+    AuditEvent, AuditMessage, HotlistStateMessage, IncomingWire, MAX_REASON_BYTES, Message, RefusalWire, Source, short,
+};
 
 /// Between two looks at what depends on time.
 const TICK: Duration = Duration::from_secs(1);
@@ -57,7 +59,7 @@ pub struct HotlistThread {
     /// States go this way.
     pub live: mpsc::Sender<Live>,
     /// Audit entries go this way.
-    pub audits: Sender<AuditMessage>,
+    pub audits: SyncSender<AuditMessage>,
     /// What is in force.
     pub board: Arc<HotlistBoard>,
     /// Where `kerbside hotlist apply` leaves files.
@@ -128,14 +130,17 @@ impl HotlistThread {
             let version = happening.number.unwrap_or(0);
             match (happening.event, &happening.reason) {
                 (AuditEvent::HotlistRefused, Some(why)) => {
-                    self.board.refused(list, why);
+                    self.board.refused(list, &short(why, MAX_REASON_BYTES));
                     if !room.take(now.mono) {
                         continue;
                     }
                     tracing::warn!(list, version, "hotlist refused: {why}");
                 }
                 (AuditEvent::HotlistExpired, _) => tracing::warn!(list, version, "hotlist expired: nothing of it is matched"),
-                (event, _) => tracing::info!(list, version, entries = happening.entries, ?event, way = happening.way.as_str()),
+                (AuditEvent::HotlistReceived, _) => {
+                    tracing::info!(list, version, way = happening.way.as_str(), "hotlist received")
+                }
+                _ => tracing::info!(list, version, entries = happening.entries, way = happening.way.as_str(), "hotlist in force"),
             }
             if let Some(hotlist) = &happening.in_force {
                 self.board.set(Arc::clone(hotlist), 0, now);
@@ -145,8 +150,8 @@ impl HotlistThread {
             if let (Some(why), 1..) = (&happening.reason, left_out) {
                 entry = entry.because(&format!("{why} (and {left_out} refusals before it that were not noted one by one)"));
             }
-            if self.audits.send(entry).is_err() {
-                tracing::warn!("an audit entry is lost: the recorder has ended");
+            if self.audits.try_send(entry).is_err() {
+                tracing::warn!("an audit entry is lost: the recorder has ended, or the disk refuses");
             }
         }
     }
@@ -213,7 +218,8 @@ impl HotlistThread {
             chunks_here: here as u64,
             chunks: needed as u64,
         });
-        message.refused = state.refused.as_ref().map(|(why, at)| RefusalWire { reason: why.clone(), at: at.to_string() });
+        message.refused =
+            state.refused.as_ref().map(|(why, at)| RefusalWire { reason: short(why, MAX_REASON_BYTES), at: at.to_string() });
         message
     }
 }

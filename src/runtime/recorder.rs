@@ -177,7 +177,7 @@ impl Recorder {
 
     /// Makes audit entries durable.
     fn audit(&mut self) {
-        let entries: Vec<AuditMessage> = self.audits.try_iter().take(GROUP).collect();
+        let entries: Vec<AuditMessage> = self.audits.try_iter().collect();
         if entries.is_empty() {
             return;
         }

@@ -9,7 +9,7 @@
 
 use std::collections::{BTreeSet, HashMap};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::mpsc::{Sender, SyncSender, channel, sync_channel};
+use std::sync::mpsc::{SyncSender, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -70,7 +70,9 @@ const OUTCOME_QUEUE: usize = 64;
 /// States and health messages that may wait for the net thread.
 const LIVE_QUEUE: usize = 256;
 /// Messages from the broker that may wait for the hotlist thread; chunks among them are asked for a few at a time.
-const DOWNLINK_QUEUE: usize = 64;
+const DOWNLINK_QUEUE: usize = 128;
+/// Audit entries that may wait for the recorder.
+const AUDIT_QUEUE: usize = 1024;
 
 /// What tests and the demo fix that a daemon leaves to the moment.
 #[derive(Clone, Debug, Default)]
@@ -91,7 +93,7 @@ pub struct Daemon {
     recorder: Option<JoinHandle<()>>,
     net: Option<JoinHandle<()>>,
     hotlists: Option<JoinHandle<()>>,
-    audits: Sender<AuditMessage>,
+    audits: SyncSender<AuditMessage>,
     /// What the status message last told of.
     presented: u64,
     net_stop: watch::Sender<bool>,
@@ -149,8 +151,8 @@ impl Daemon {
         let (net_stop, net_stopped) = watch::channel(false);
         let (downlink, from_broker) = mpsc::channel(DOWNLINK_QUEUE);
         let (filter, filters) = watch::channel(BTreeSet::new());
-        let (audits, audit_inbox) = channel();
-        found_local.into_iter().for_each(|entry| drop(audits.send(entry))); // its receiver is in scope
+        let (audits, audit_inbox) = sync_channel(AUDIT_QUEUE);
+        found_local.into_iter().for_each(|entry| drop(audits.try_send(entry))); // the first entry of an empty queue
         let mqtt = Arc::new(MqttStats::default());
         let presence =
             health::presence(&settings, &source, &opened, &board, now).map_err(|e| StartError::System(e.to_string()))?;
@@ -339,8 +341,8 @@ impl Daemon {
     }
 
     fn audit(&self, entry: AuditMessage) {
-        if self.audits.send(entry).is_err() {
-            tracing::warn!("an audit entry is lost: the recorder has ended");
+        if self.audits.try_send(entry).is_err() {
+            tracing::warn!("an audit entry is lost: the recorder has ended, or the disk refuses");
         }
     }
 
@@ -370,7 +372,6 @@ impl Daemon {
     pub fn stop(mut self) {
         self.stop_capture.store(true, Ordering::Relaxed);
         join_all("capture", self.captures.drain(..));
-        join_all("hotlist", self.hotlists.take());
         // The last sender goes with the readers, so the recorder ends when its queue is empty; a refusing disk gets 3 s.
         let deadline = self.clock.now().mono.plus(Duration::from_secs(3));
         let working = |d: &Self| !d.readers.iter().chain(&d.recorder).all(JoinHandle::is_finished);
@@ -386,6 +387,12 @@ impl Daemon {
         }
         self.net_stop.send_replace(true);
         join_all("net", self.net.take());
+        // It may be at work on a large list. The store bears being left at any moment, and nobody needs the list any more.
+        let deadline = self.clock.now().mono.plus(Duration::from_secs(1));
+        while self.hotlists.as_ref().is_some_and(|thread| !thread.is_finished()) && self.clock.now().mono < deadline {
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        join_all("hotlist", self.hotlists.take_if(|thread| thread.is_finished()));
     }
 }
 

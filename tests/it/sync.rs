@@ -226,7 +226,7 @@ fn sync_by_file_goes_through_a_running_daemon_and_past_one_that_stands() {
     }
     assert_eq!(state(&listener)["version"], "8");
     wait_for("the refusals in the audit log", || {
-        audit(&listener).iter().filter(|a| a.starts_with("hotlist_refused")).count() >= 3
+        audit(&listener).iter().filter(|a| a.starts_with("hotlist_refused")).count() >= 2
     });
     // A silent hit is for the back office only.
     assert!(alerts(&listener, "BV71MZC", "7") > 0);
@@ -241,6 +241,7 @@ fn sync_by_file_goes_through_a_running_daemon_and_past_one_that_stands() {
 }
 
 #[test]
+#[allow(clippy::print_stdout)] // how often on which side is for whoever runs it by hand
 fn sync_killed_at_any_moment_leaves_the_old_list_or_the_new_one() {
     let (bench, config) = configured(1, "");
     let config = config.to_str().unwrap();

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use super::{Core, Desk, Effect};
 use crate::anpr::decode::Decoded;
-use crate::anpr::hotlist::{Hit, HotlistEntry, Hotlists};
+use crate::anpr::hotlist::{Action, Hit, HotlistEntry, Hotlists};
 use crate::anpr::record::{Alert, AlertPhase, CaptureRecord, PassageId};
 use crate::clock::{CaptureTime, MonoTime, UtcTime};
 use crate::ident::CameraId;
@@ -134,16 +134,18 @@ impl Late {
                     && r.decoded.vrm.key() == recent.decoded.vrm.key()
                     && r.at.mono.since(recent.at.mono) <= self.same_vehicle
             };
-            let known = |hit| self.records.range(n..).filter(same_vehicle).any(|r| knows(&r.known, hit));
+            let known = |hit: &Hit| self.records.range(n..).filter(same_vehicle).any(|r| knows(&r.known, hit));
             if hits.iter().all(known) {
                 continue;
             }
+            let quiet = hits.iter().filter(|hit| hit.entry.action != Action::Silent).all(known);
             let recent = &mut self.records[n];
             recent.learn(&hits);
             tell(Alert {
                 passage: recent.passage,
                 phase: AlertPhase::Confirmed,
                 late: true,
+                quiet,
                 decoded: recent.decoded,
                 camera: recent.camera.clone(),
                 at: recent.at,

@@ -1,6 +1,5 @@
 //! `kerbside hotlist apply`: a sealed list from a file or a stick, with the same checks as one from the broker.
 
-use std::fs::TryLockError;
 use std::io::Write;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
@@ -13,9 +12,8 @@ use crate::cli::{Exit, Failure, run};
 use crate::config;
 use crate::outbox::Outbox;
 use crate::publish::sync::inbox;
-use crate::publish::sync::keeper::{Happening, KeeperError};
+use crate::publish::sync::keeper::{Happening, is_held};
 use crate::publish::wire;
-use crate::runtime::supervisor::StartError;
 use crate::runtime::{hotlists, recorder};
 
 /// Time that a running daemon has for a large list.
@@ -41,26 +39,21 @@ pub(super) fn main(args: &Args) -> Result<Exit, Failure> {
             args.config.display()
         )));
     };
-    if !is_held(&settings) {
-        same_owner(&settings)?;
-    }
     std::fs::File::open(&args.file).with_context(|| args.file.display().to_string()).map_err(Failure::software)?;
-    let answer = match hotlists::keeper(&settings, sealed) {
-        Ok((mut keeper, _)) => {
-            let mut said = keeper.load(now());
-            // What stands there already is the daemon's to tell at its next start.
-            said.clear();
-            said.extend(keeper.file(&args.file, now()));
-            let answer = said.last().map_or_else(|| "refused: no reason given".to_owned(), inbox::answer);
-            audit(&settings, &said)?;
-            answer
-        }
-        Err(StartError::Hotlists(KeeperError::Held { .. })) => {
-            inbox::hand_in(&hotlists::dir(&settings).join(inbox::FOLDER), &args.file, PATIENCE)
-                .with_context(|| format!("{}: it can't be handed to the running daemon", args.file.display()))
-                .map_err(Failure::software)?
-        }
-        Err(e) => return Err(run::start_failure(e)),
+    let dir = hotlists::dir(&settings);
+    // The daemon has the keys; whoever hands it a file needs none.
+    let answer = if is_held(&dir) {
+        inbox::hand_in(&dir.join(inbox::FOLDER), &args.file, PATIENCE)
+            .with_context(|| format!("{}: it can't be handed to the running daemon", args.file.display()))
+            .map_err(Failure::software)?
+    } else {
+        same_owner(&settings)?;
+        let (mut keeper, _) = hotlists::keeper(&settings, sealed).map_err(run::start_failure)?;
+        // What stands there already is the daemon's to tell at its next start.
+        drop(keeper.load(now()));
+        let said = keeper.file(&args.file, now());
+        audit(&settings, &said)?;
+        said.last().map_or_else(|| "refused: no reason given".to_owned(), inbox::answer)
     };
     match answer.strip_prefix("taken: ") {
         Some(words) => {
@@ -69,12 +62,6 @@ pub(super) fn main(args: &Args) -> Result<Exit, Failure> {
         }
         None => Err(Failure::software(anyhow!("{}: {answer}; what was in force stays", args.file.display()))),
     }
-}
-
-/// Whether a running daemon keeps the lists. Leaves no trace where none ever did.
-fn is_held(settings: &config::Settings) -> bool {
-    let lock = std::fs::File::open(hotlists::dir(settings).join("lock"));
-    lock.is_ok_and(|lock| matches!(lock.try_lock(), Err(TryLockError::WouldBlock)))
 }
 
 /// What is made in the service's folder must be the service's: a list that root put there would keep the daemon from its own lock,

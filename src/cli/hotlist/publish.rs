@@ -19,7 +19,7 @@ use crate::publish::sync::keys::TrustedKeys;
 use crate::publish::sync::manifest::{CHUNK_BYTES, Manifest, SignedManifest};
 use crate::publish::sync::seal::SealedFile;
 use crate::publish::topic::Topics;
-use crate::publish::wire::{HotlistStateMessage, Message};
+use crate::publish::wire::{HotlistStateMessage, Message, RefusalWire};
 
 /// Time for a retained message to come after the subscription was confirmed.
 const LOOK: Duration = Duration::from_secs(2);
@@ -66,23 +66,32 @@ pub(super) fn main(args: &Args) -> Result<Exit, Failure> {
     }
     let topics = Topics::new(&args.org, owner).map_err(Failure::usage)?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(Failure::software)?;
-    runtime.block_on(publish(args, &sealed, &topics))
+    runtime.block_on(publish(args, &sealed, &trust, &topics))
 }
 
-async fn publish(args: &Args, sealed: &SealedFile, topics: &Topics) -> Result<Exit, Failure> {
+async fn publish(args: &Args, sealed: &SealedFile, trust: &TrustedKeys, topics: &Topics) -> Result<Exit, Failure> {
     let manifest = sealed.signed().manifest();
     let list = &manifest.list;
     let broker = args.broker.options("hotlist-publish")?;
     // Opaque ids, checked with the manifest.
     let manifest_topic = topics.hotlist_manifest(list).map_err(Failure::software)?;
     let old = present(&broker, &manifest_topic, args).await?;
-    if let Some(old) = old.as_ref().filter(|old| old.number >= manifest.number && !args.again) {
+    // Only a version that the boxes would believe stands in the way; what a stranger left there is written over.
+    let trusted = |bytes: &Vec<u8>| SignedManifest::verify(bytes, trust).ok().map(|signed| signed.manifest().clone());
+    if let Some(old) = old.as_ref().and_then(trusted).filter(|old| old.number >= manifest.number && !args.again) {
         return Err(Failure::software(anyhow!(
             "the broker has version {} of {list} already, this is version {}: boxes would refuse it; seal a newer one, or publish with --again",
             old.number,
             manifest.number
         )));
     }
+
+    // What the box said before is no answer to this version.
+    let before = match args.wait {
+        Some(_) => present(&broker, &topics.hotlist_state(list).map_err(Failure::software)?, args).await?,
+        None => None,
+    };
+    let before = before.and_then(|state| HotlistStateMessage::decode(&state).ok()).and_then(|state| state.refused);
 
     let chunks = Chunks::of(args, sealed)?;
     let bar = ProgressBar::new(chunks.at.len() as u64);
@@ -116,6 +125,8 @@ async fn publish(args: &Args, sealed: &SealedFile, topics: &Topics) -> Result<Ex
     retain(&broker, 1, |_| Ok(last.clone()), |_| {}, PATIENCE).await.map_err(Failure::software)?;
     say!("{list} version {}: {} chunks and the manifest are retained under {}", manifest.number, chunks.at.len(), topics.base());
 
+    // Its signature doesn't matter here: it only says which chunks may go.
+    let old = old.and_then(|bytes| SignedManifest::unverified(&bytes).ok()).map(|signed| signed.manifest().clone());
     let stale: Vec<String> = old.iter().flat_map(all_chunks).filter(|c| !all_chunks(manifest).contains(c)).collect();
     let cleared = |n: usize| Retained {
         // Hex digits, checked with the manifest.
@@ -128,13 +139,13 @@ async fn publish(args: &Args, sealed: &SealedFile, topics: &Topics) -> Result<Ex
         say!("{} chunks of version {} are taken back", stale.len(), old.map_or(0, |o| o.number));
     }
     match args.wait {
-        Some(seconds) => wait(args, topics, manifest, Duration::from_secs(seconds)).await,
+        Some(seconds) => wait(args, topics, manifest, before, Duration::from_secs(seconds)).await,
         None => Ok(Exit::Ok),
     }
 }
 
-/// What the broker has on a manifest's topic. Its signature doesn't matter here: it only says which chunks may go.
-async fn present(broker: &BrokerOptions, topic: &str, args: &Args) -> Result<Option<Manifest>, Failure> {
+/// What the broker retains on a topic.
+async fn present(broker: &BrokerOptions, topic: &str, args: &Args) -> Result<Option<Vec<u8>>, Failure> {
     let options = SubscriberOptions { broker: broker.clone(), filters: vec![topic.to_owned()], qos: Qos::AtLeastOnce };
     let mut subscriber = Subscriber::new(options);
     if tokio::time::timeout(Duration::from_secs(10), subscriber.subscribed()).await.is_err() {
@@ -146,7 +157,7 @@ async fn present(broker: &BrokerOptions, topic: &str, args: &Args) -> Result<Opt
         )));
     }
     let message = tokio::time::timeout(LOOK, subscriber.next()).await;
-    Ok(message.ok().and_then(|m| SignedManifest::unverified(&m.payload).ok()).map(|signed| signed.manifest().clone()))
+    Ok(message.ok().map(|m| m.payload))
 }
 
 fn all_chunks(manifest: &Manifest) -> BTreeSet<String> {
@@ -192,7 +203,13 @@ impl Chunks {
 }
 
 /// Waits for the box to say what became of the version.
-async fn wait(args: &Args, topics: &Topics, manifest: &Manifest, patience: Duration) -> Result<Exit, Failure> {
+async fn wait(
+    args: &Args,
+    topics: &Topics,
+    manifest: &Manifest,
+    before: Option<RefusalWire>,
+    patience: Duration,
+) -> Result<Exit, Failure> {
     let topic = topics.hotlist_state(&manifest.list).map_err(Failure::software)?;
     let broker = args.broker.options("hotlist-wait")?;
     let mut subscriber = Subscriber::new(SubscriberOptions { broker, filters: vec![topic], qos: Qos::AtLeastOnce });
@@ -205,8 +222,7 @@ async fn wait(args: &Args, topics: &Topics, manifest: &Manifest, patience: Durat
             if state.version.as_ref() == Some(&number) {
                 return Ok(state);
             }
-            // A refusal that was retained from before says nothing of this version.
-            if let Some(refused) = state.refused.as_ref().filter(|_| !message.retained) {
+            if let Some(refused) = state.refused.as_ref().filter(|refused| before.as_ref() != Some(refused)) {
                 return Err(refused.reason.clone());
             }
             last = Some(state);

@@ -140,6 +140,11 @@ pub enum KeeperError {
     },
 }
 
+/// Whether a running daemon keeps the lists of a folder. Leaves no trace where none ever did.
+pub fn is_held(dir: &Path) -> bool {
+    File::open(dir.join(LOCK)).is_ok_and(|lock| matches!(lock.try_lock(), Err(TryLockError::WouldBlock)))
+}
+
 /// All sealed lists of a box. One a folder, held by a lock.
 #[derive(Debug)]
 pub struct Keeper {

@@ -228,7 +228,7 @@ fn models(from: &Models) -> ModelsWire {
 }
 
 /// Cuts a text at a character's end. Control characters become spaces: in JSON each would grow to six bytes.
-pub(super) fn short(text: &str, limit: usize) -> String {
+pub fn short(text: &str, limit: usize) -> String {
     let cut = text.floor_char_boundary(limit);
     text[..cut].chars().map(|c| if c.is_control() { ' ' } else { c }).collect()
 }

@@ -9,7 +9,7 @@ use crate::anpr::record::Alert;
 use crate::clock::UtcTime;
 
 /// Longest reason in words, bytes.
-const MAX_REASON_BYTES: usize = 512;
+pub const MAX_REASON_BYTES: usize = 512;
 
 /// A version that is on its way in.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

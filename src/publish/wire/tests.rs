@@ -153,6 +153,7 @@ fn alerts_and_unread_passages_go_there_and_back() {
         passage: record().passage,
         phase: AlertPhase::Retracted,
         late: false,
+        quiet: false,
         decoded: decoded_value(),
         camera: CameraId::new("c1").unwrap(),
         at: at(480),

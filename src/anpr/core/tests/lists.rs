@@ -126,6 +126,31 @@ fn a_silent_hit_alone_never_reaches_a_display() {
 }
 
 #[test]
+fn a_silent_hit_does_not_make_a_display_say_again_what_it_said() {
+    let mut road = Road::new(CoreOptions::default());
+    let stop = entry("AB12CDE", Action::Stop, 0);
+    let shown = |road: &mut Road| alerts(road).iter().filter_map(Alert::for_display).map(|a| a.phase).collect::<Vec<_>>();
+    road.core.apply(list(vec![stop.clone()]), &mut Vec::new());
+    road.drive("AB12CDE", 0.99, 5);
+    assert_eq!(shown(&mut road), [AlertPhase::Early]);
+    // While it is in view a silent entry comes: the back office hears of it, the crew sees nothing new.
+    road.core.apply(list(vec![stop.clone(), entry("AB12CDE", Action::Silent, 0)]), &mut road.effects);
+    road.drive("AB12CDE", 0.99, 5);
+    let told = alerts(&mut road);
+    assert!(told.iter().any(|a| a.hits.len() == 2), "{told:?}");
+    assert_eq!(told.iter().filter_map(Alert::for_display).count(), 0);
+    road.wait(5_000);
+    assert_eq!(shown(&mut road), [AlertPhase::Confirmed], "what was shown has its last word");
+    // Within the cool-down of the one that may be shown, another silent entry brings the next passage of it to the back office only.
+    let quiet = HotlistEntry { wanted: stop.wanted, ..entry("AB12CDE", Action::Silent, 0) };
+    road.core.apply(lists(&[("local", &[stop]), ("other", &[quiet])]), &mut Vec::new());
+    road.drive("AB12CDE", 0.99, 5);
+    road.wait(5_000);
+    let told = alerts(&mut road);
+    assert!(!told.is_empty() && told.iter().all(|a| a.for_display().is_none()), "{told:?}");
+}
+
+#[test]
 fn an_entry_past_its_weed_date_stays_dead_when_the_clock_steps_back() {
     let mut road = Road::new(CoreOptions::default());
     let weeded = HotlistEntry { valid_until: UtcTime::parse("2026-11-22T12:00:10Z"), ..entry("AB12CDE", Action::Stop, 0) };
