@@ -116,8 +116,11 @@ const UK_VOTE: f64 = 2.0;
 
 /// Least probability of any shape: the reader rounds to zero, we don't.
 const SHAPE_FLOOR: f64 = 1e-6;
-/// Slots likelier empty than this are dropped, likelier present than its complement are never passed over.
+/// Slots likelier empty than this are dropped.
 const PRESENCE_FLOOR: f64 = 1e-3;
+/// Slots at least this likely to hold a character are never passed over. The bound on gains is per length; where two lengths
+/// compete, what is usual among unknown marks comes on top, and could outbid a slot that the eye is this sure of.
+const SURELY_FILLED: f64 = 0.99;
 
 /// Turns reads into marks. Owns its grammar and its buffers.
 #[derive(Debug)]

@@ -83,6 +83,13 @@ impl HotlistBoard {
         }
     }
 
+    /// What was refused is no trouble any more: a good version was offered since.
+    pub fn mended(&self, list: &str) {
+        if let Some(posted) = self.lock().lists.get_mut(list) {
+            posted.last_error = None;
+        }
+    }
+
     /// Frees lists that nobody uses any more. To be called now and then by a thread that may stand still for it.
     pub fn reap(&self) {
         let unused: Vec<_> = {
@@ -182,6 +189,8 @@ mod tests {
         let said: Vec<_> = health.iter().map(|h| (h.list.as_str(), h.stale, h.rejected, h.last_error.as_deref())).collect();
         assert_eq!(said, [("local", false, 3, None), ("pnc", true, 0, None), ("voi", true, 0, Some("unknown key"))]);
         assert_eq!(health[2].age_s, 26 * 3600);
+        board.mended("voi");
+        assert!(board.health(at(26), day).0.iter().all(|h| h.last_error.is_none()));
     }
 
     #[test]

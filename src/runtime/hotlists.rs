@@ -176,6 +176,9 @@ impl HotlistThread {
     /// Tells the state of each list when it changes, and now and then.
     fn tell_states(&self, now: CaptureTime, told: &mut BTreeMap<String, (String, MonoTime)>) {
         for state in self.keeper.states() {
+            if state.refused.is_none() {
+                self.board.mended(&state.list);
+            }
             let message = self.state(&state, now);
             // All but its age and the time of writing.
             let unchanged = HotlistStateMessage { age_s: None, written: String::new(), ..message.clone() };

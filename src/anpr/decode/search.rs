@@ -4,7 +4,7 @@
 //! climbing from the best of these by changing one slot at a time, to the eye's own favourites among others. So a text that
 //! wins can't be bettered by giving any one character back to the eye.
 
-use super::{Decoder, PRESENCE_FLOOR, SHAPE_FLOOR, Weakest};
+use super::{Decoder, PRESENCE_FLOOR, SHAPE_FLOOR, SURELY_FILLED, Weakest};
 use crate::anpr::odds::GlyphOdds;
 use crate::anpr::read::PlateRead;
 use crate::anpr::vrm::{GLYPHS, Glyph, Vrm};
@@ -257,7 +257,7 @@ impl Decoder {
     /// Fills the pool with the likeliest texts; returns the sum of the scores of all texts there are.
     pub(super) fn search(&mut self) -> f64 {
         let slots = self.scratch.len;
-        let surely_filled = self.scratch.slots[..slots].iter().filter(|s| s.presence > 1.0 - PRESENCE_FLOOR).count();
+        let surely_filled = self.scratch.slots[..slots].iter().filter(|s| s.presence >= SURELY_FILLED).count();
         let mut total = self.sum_of_none();
         let (grammar, gains, scratch) = (&self.grammar, &self.gains, &mut self.scratch);
         for len in surely_filled.max(1)..=slots.min(Vrm::MAX) {
@@ -313,7 +313,7 @@ impl Decoder {
                         self.offer(changed);
                     }
                 }
-                if top.slots[i] != SKIP && self.scratch.slots[i].presence <= 1.0 - PRESENCE_FLOOR {
+                if top.slots[i] != SKIP && self.scratch.slots[i].presence < SURELY_FILLED {
                     let mut changed = top;
                     changed.slots[i] = SKIP;
                     self.offer(changed);

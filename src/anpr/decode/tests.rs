@@ -138,6 +138,14 @@ fn any_valid_mark() -> impl Strategy<Value = String> {
     ]
 }
 
+#[test]
+fn no_usual_length_outbids_a_slot_that_the_eye_is_sure_of() {
+    // Nine characters are rarer than eight, and some formats of eight fit what is left.
+    let slots = [('O', 1.0), ('C', 1.0), ('0', 0.99), ('0', 0.99), ('2', 1.0), ('0', 0.99), ('O', 1.0), ('X', 1.0), ('A', 0.99)];
+    let read = PlateRead::from_slots(slots.map(|(c, presence)| slot(&[(c, 0.991)], presence)));
+    assert_eq!(decoder().decode(&read).unwrap().vrm.len(), 9);
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(1500) })]
 
