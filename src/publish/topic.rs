@@ -126,11 +126,6 @@ impl Topics {
         self.hotlist(list, "manifest")
     }
 
-    /// A filter for the manifests of all hotlists.
-    pub fn hotlist_manifests(&self) -> String {
-        self.at("hotlist/+/manifest")
-    }
-
     /// One encrypted chunk of a hotlist, named by its SHA-256 in hex, coming down.
     ///
     /// # Errors
@@ -204,7 +199,6 @@ mod tests {
             (t.image(passage, Picture::Patch), format!("image/{passage}/patch")),
             (t.image(passage, Picture::Overview), format!("image/{passage}/overview")),
             (t.display(), "display".into()),
-            (t.hotlist_manifests(), "hotlist/+/manifest".into()),
             (t.health(), "health".into()),
             (t.audit(), "audit".into()),
             (t.ack(), "ack".into()),

@@ -15,7 +15,7 @@ use std::io::{self, Write};
 
 use sha2::{Digest, Sha256};
 
-use crate::anpr::hotlist::{Action, Delta, Detail, Hotlist, HotlistEntry, Marker, Pattern, Priority, Wanted};
+use crate::anpr::hotlist::{Action, Delta, Detail, HotlistEntry, Marker, Pattern, Priority, Wanted};
 use crate::anpr::vrm::{Vrm, VrmKey};
 use crate::clock::UtcTime;
 
@@ -387,8 +387,9 @@ fn words(row: &[u8]) -> [u64; 4] {
     std::array::from_fn(|n| u64::from_le_bytes(digest[8 * n..8 * n + 8].try_into().expect("eight bytes")))
 }
 
-/// What names a list's content, row by row; see [`ContentSum`].
-pub fn content_sha256(list: &Hotlist) -> String {
+/// What names a list's content, row by row: what the sum that deltas go on from must come to.
+#[cfg(test)]
+pub(super) fn content_sha256(list: &crate::anpr::hotlist::Hotlist) -> String {
     let (mut sum, mut row) = (ContentSum::default(), Vec::with_capacity(128));
     for entry in list.iter() {
         row.clear();

@@ -101,12 +101,12 @@ impl Keeper {
         self.is_for_us(id, signed.manifest())?;
         let reader = file.full().ok_or_else(|| Refusal::of("its chain does not begin with a full list"))?;
         let (mut hotlist, mut sum) = full_with_sum(reader, signed.manifest(), &self.identity)?;
-        let mut changes = Delta::default();
+        let mut changes = Vec::new();
         let mut at = (signed.manifest().number, signed.manifest().content_sha256.clone());
         for name in rest {
             let file = open(name)?;
             self.is_for_us(id, file.signed().manifest())?;
-            at = self.walk(&file, at, &mut sum, |delta| changes.then(delta))?;
+            at = self.walk(&file, at, &mut sum, |delta| changes.push(delta))?;
             signed = file.signed().clone();
         }
         let manifest = signed.manifest();
@@ -114,7 +114,7 @@ impl Keeper {
             return Err(Refusal::of(format!("its files lead to version {}, not {}", at.0, chain.number)));
         }
         if !rest.is_empty() {
-            hotlist = changed(&hotlist, &changes, manifest)?;
+            hotlist = changed(&hotlist, &Delta::of_steps(changes), manifest)?;
         }
         Ok((InForce { hotlist: Arc::new(hotlist), number: at.0, content_sha256: at.1, sum, way: Way::Start }, signed))
     }
@@ -207,13 +207,13 @@ impl Keeper {
         let (hotlist, sum) = match (full, &kept.in_force) {
             (Some(full), _) => full,
             (None, Some(base)) => {
-                let (mut changes, mut sum) = (Delta::default(), base.sum);
+                let (mut changes, mut sum) = (Vec::new(), base.sum);
                 let from = (base.number, base.content_sha256.clone());
-                let (number, content) = self.walk(&file, from, &mut sum, |delta| changes.then(delta))?;
+                let (number, content) = self.walk(&file, from, &mut sum, |delta| changes.push(delta))?;
                 if number != manifest.number || content != manifest.content_sha256 {
                     return Err(Refusal::of(format!("its deltas lead to version {number}, not to {}", manifest.number)));
                 }
-                (changed(&base.hotlist, &changes, manifest)?, sum)
+                (changed(&base.hotlist, &Delta::of_steps(changes), manifest)?, sum)
             }
             (None, None) => return Err(Refusal::of("it has deltas only, and no list is in force")),
         };
