@@ -387,7 +387,6 @@ fn words(row: &[u8]) -> [u64; 4] {
     std::array::from_fn(|n| u64::from_le_bytes(digest[8 * n..8 * n + 8].try_into().expect("eight bytes")))
 }
 
-/// What names a list's content, row by row: what the sum that deltas go on from must come to.
 #[cfg(test)]
 pub(super) fn content_sha256(list: &crate::anpr::hotlist::Hotlist) -> String {
     let (mut sum, mut row) = (ContentSum::default(), Vec::with_capacity(128));
