@@ -30,12 +30,13 @@
 //! | 0 | [`clock`] | moments on two clocks with their quality, simulated time, backoff |
 //! | 0 | [`geometry`] | points, boxes, quadrilaterals, each in a space that is its type |
 //! | 0 | [`ident`] | opaque names and frame numbers |
+//! | 0 | [`keys`] | who signs, who is trusted, who can decrypt (it and `publish/sync` alone name `age`, it alone the signature's crate) |
 //! | 1 | [`frame`] | pixels on loan from a pool |
 //! | 1 | [`anpr`] | the pure core: marks, formats, reads, decoding, passages (`motion`: where a plate will be; `likeness`: whether two reads show one mark; `fusion`: many reads made one; `memory`: vehicles that have their record), alerts; hotlists (`index`, `row`, `words`: a million entries in 54 MB; `match`, `fuzzy`, `pattern`: how a read matches and why; `delta`: one version to the next; `odds`: what else the eye could have seen; `validity`: what time it is for their dates); `core::Core::apply(event) -> effects` |
 //! | 1 | [`outbox`] | the durable queue of opaque bytes, in lanes, numbered without gaps |
 //! | 2 | [`vision`] | pixels to reads; owns the models, one detector file for all its input sizes; looks at a region whole or in `tiles`, reads the plates of a frame together and measures how legible they are; passes over frames in which nothing moved; `onnx` alone names the runtime |
 //! | 2 | [`camera`] | sources, and the thread that keeps one going; `camera/opencv.rs` alone names videoio |
-//! | 2 | [`publish`] | messages, topics, MQTT (`publish/mqtt` alone names the client); [`publish::sync`]: hotlists built, signed, sealed, fetched, kept (`keeper`: what came and whether to believe it; `store`: at rest, encrypted; it alone names `age` and the signature's crate) |
+//! | 2 | [`publish`] | messages, topics, MQTT (`publish/mqtt` alone names the client); [`publish::sync`]: hotlists built, signed, sealed, fetched, kept (`keeper`: what came and whether to believe it; `store`: at rest, encrypted) |
 //! | 3 | [`config`] | the file as typed, and the settings that run |
 //! | 4 | [`runtime`] | pipeline, reader, recorder, the hotlist thread and the board of lists in force, health with its latencies, supervisor |
 //! | 5 | [`cli`] | one file or folder a subcommand; the only place that prints |
@@ -88,6 +89,7 @@
 pub mod clock;
 pub mod geometry;
 pub mod ident;
+pub mod keys;
 
 pub mod anpr;
 pub mod frame;

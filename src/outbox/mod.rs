@@ -36,6 +36,7 @@
 //! within each: overview images, plate patches, text; then the same three for rows marked `hit`. The file itself can be about
 //! a fifth larger than the cap (pages, indexes, the WAL), and keeps its size when rows go: pages are used again.
 
+pub mod chain;
 mod mark;
 mod outlet;
 mod salvage;

@@ -113,6 +113,11 @@ impl Topics {
         self.at("audit")
     }
 
+    /// Sequence numbers that will never arrive, and why.
+    pub fn gap(&self) -> String {
+        self.at("gap")
+    }
+
     /// The back office's watermark, coming down.
     pub fn ack(&self) -> String {
         self.at("ack")
@@ -201,6 +206,7 @@ mod tests {
             (t.display(), "display".into()),
             (t.health(), "health".into()),
             (t.audit(), "audit".into()),
+            (t.gap(), "gap".into()),
             (t.ack(), "ack".into()),
             (t.hotlist_manifest("l").unwrap(), "hotlist/l/manifest".into()),
             (t.hotlist_chunk("l", &sha).unwrap(), format!("hotlist/l/chunk/{sha}")),

@@ -10,6 +10,7 @@
 //! Pure: encodes and decodes, sends nothing. Recorder thread (records), net thread and supervisor (states, health).
 
 mod convert;
+mod delivery;
 mod lists;
 mod state;
 
@@ -19,6 +20,7 @@ mod tests;
 use serde::{Deserialize, Serialize};
 
 pub use convert::{Evidence, Models, Source, short};
+pub use delivery::{AckMessage, AnswerMessage, CommandMessage, GapMessage, MAX_GAPS_A_MESSAGE};
 pub use lists::{
     AuditEvent, AuditMessage, DisplayHitWire, DisplayMessage, HotlistStateMessage, IncomingWire, MAX_REASON_BYTES, RefusalWire,
 };

@@ -19,10 +19,10 @@ use crate::anpr::hotlist::Hotlist;
 use crate::anpr::validity::ValidityClock;
 use crate::clock::{CaptureTime, Clock, MonoTime, UtcTime};
 use crate::config::{SealedSettings, Settings};
+use crate::keys::{Identity, TrustedKeys};
 use crate::publish::mqtt::{Live, Received};
 use crate::publish::sync::inbox;
 use crate::publish::sync::keeper::{self, Happening, Keeper, KeeperOptions, ListState};
-use crate::publish::sync::keys::{Identity, TrustedKeys};
 use crate::publish::topic::{HotlistPart, Topics};
 use crate::publish::wire::{
     AuditEvent, AuditMessage, HotlistStateMessage, IncomingWire, MAX_REASON_BYTES, Message, RefusalWire, Source, short,

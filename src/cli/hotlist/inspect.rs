@@ -4,7 +4,7 @@ use std::io::Write;
 use std::path::PathBuf;
 
 use super::{Exit, Failure};
-use crate::publish::sync::keys::TrustedKeys;
+use crate::keys::TrustedKeys;
 use crate::publish::sync::seal::SealedFile;
 
 /// Arguments of `kerbside hotlist inspect`.

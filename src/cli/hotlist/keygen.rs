@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use clap::ValueEnum;
 
 use super::{Exit, Failure};
-use crate::publish::sync::keys::{Identity, SigningKey};
+use crate::keys::{Identity, SigningKey};
 
 /// Arguments of `kerbside hotlist keygen`.
 #[derive(Debug, clap::Args)]

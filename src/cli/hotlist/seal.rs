@@ -9,8 +9,8 @@ use anyhow::{Context, anyhow};
 use super::{Exit, Failure};
 use crate::clock::UtcTime;
 use crate::ident::is_opaque_id;
+use crate::keys::{Recipient, SigningKey, TrustedKeys};
 use crate::publish::sync::format::Rows;
-use crate::publish::sync::keys::{Recipient, SigningKey, TrustedKeys};
 use crate::publish::sync::lint::{self, Format, Options};
 use crate::publish::sync::seal::{Base, Plan, SealedFile, sealed_from};
 

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use super::{Exit, Failure};
 use crate::clock::UtcTime;
-use crate::publish::sync::keys::{Identity, TrustedKeys};
+use crate::keys::{Identity, TrustedKeys};
 use crate::publish::sync::seal::{SealError, SealedFile};
 
 /// Arguments of `kerbside hotlist verify`.

@@ -25,12 +25,12 @@ use sha2::{Digest, Sha256};
 
 use super::format::{ContentSum, hex};
 use super::inbox;
-use super::keys::{Identity, TrustedKeys};
 use super::manifest::{CHUNK_BYTES, SignedManifest};
 use super::seal::SealedFile;
 use super::store::{Chain, Store};
 use crate::anpr::hotlist::Hotlist;
 use crate::clock::{MonoTime, UtcTime};
+use crate::keys::{Identity, TrustedKeys};
 use crate::publish::wire::AuditEvent;
 use incoming::Incoming;
 use judge::{Refusal, Verdict};

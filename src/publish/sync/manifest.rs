@@ -16,9 +16,9 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use serde::{Deserialize, Serialize};
 
-use super::keys::{KeyId, Recipient, SigningKey, TrustedKeys};
 use crate::clock::UtcTime;
 use crate::ident::is_opaque_id;
+use crate::keys::{KeyId, Recipient, SigningKey, TrustedKeys};
 
 /// Bytes of every chunk of a payload but the last.
 pub const CHUNK_BYTES: u64 = 256 * 1024;

@@ -1,7 +1,7 @@
 //! Manifests: what is signed is what is read, and every rule has one that breaks it.
 
 use super::*;
-use crate::publish::sync::keys::Identity;
+use crate::keys::Identity;
 
 fn payload(bytes: u64) -> Payload {
     let chunks = vec!["c".repeat(64); usize::try_from(bytes.div_ceil(CHUNK_BYTES)).unwrap()];

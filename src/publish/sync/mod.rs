@@ -6,7 +6,6 @@
 //! | [`format`] | our CSV: columns, bounds, the canonical way to write a list |
 //! | `plain`, `voi`, `ndjson` | rows out of our CSV, the 16-column VOI CSV, NDJSON |
 //! | [`lint`] | a list built from any of them, every finding reported with its line |
-//! | [`keys`] | who signs, who is trusted, who can decrypt |
 //! | [`manifest`] | what a list's owner vouches for |
 //! | [`seal`] | payloads and sealed files, made and opened |
 //! | `store` | one list at rest, encrypted; what a crash can't tear |
@@ -21,7 +20,6 @@
 pub mod format;
 pub mod inbox;
 pub mod keeper;
-pub mod keys;
 pub mod lint;
 pub mod manifest;
 mod ndjson;

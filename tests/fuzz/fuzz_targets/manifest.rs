@@ -2,7 +2,7 @@
 
 #![no_main]
 
-use kerbside::publish::sync::keys::TrustedKeys;
+use kerbside::keys::TrustedKeys;
 use kerbside::publish::sync::manifest::SignedManifest;
 use libfuzzer_sys::fuzz_target;
 

@@ -17,8 +17,8 @@ use std::sync::LazyLock;
 
 use super::*;
 use crate::anpr::hotlist::HotlistEntry;
+use crate::keys::{Recipient, SigningKey};
 use crate::publish::sync::format::{self, Rows};
-use crate::publish::sync::keys::{Recipient, SigningKey};
 use crate::publish::sync::manifest::Manifest;
 use crate::publish::sync::plain::{Plain, Source};
 use crate::publish::sync::seal::{Base, Plan, Sealed, sealed_from};

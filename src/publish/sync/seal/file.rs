@@ -21,8 +21,8 @@ use sha2::{Digest, Sha256};
 use super::SealError;
 use super::make::Sealed;
 use crate::anpr::hotlist::Hotlist;
+use crate::keys::{Identity, TrustedKeys};
 use crate::publish::sync::format::hex;
-use crate::publish::sync::keys::{Identity, TrustedKeys};
 use crate::publish::sync::manifest::{CHUNK_BYTES, MAX_WIRE_BYTES, Manifest, Payload, SignedManifest};
 
 /// The first line of every sealed file.

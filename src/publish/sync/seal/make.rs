@@ -9,8 +9,8 @@ use sha2::{Digest, Sha256};
 use super::file::SealedFile;
 use super::{MAX_DELTA_ROWS, OP, SealError};
 use crate::clock::UtcTime;
+use crate::keys::{Recipient, SigningKey};
 use crate::publish::sync::format::{COLUMNS, Place, Rows, hex};
-use crate::publish::sync::keys::{Recipient, SigningKey};
 use crate::publish::sync::manifest::{CHUNK_BYTES, MAX_STEPS, Manifest, Payload, SignedManifest, Step};
 
 /// What to seal, for whom, by whom.

@@ -8,8 +8,8 @@ use sha2::{Digest, Sha256};
 
 use super::{MAX_DELTA_ROWS, OP, SealError};
 use crate::anpr::hotlist::{Delta, Hotlist, HotlistBuilder, HotlistEntry, HotlistVersion, Wanted};
+use crate::keys::Identity;
 use crate::publish::sync::format::{self, COLUMNS, ContentSum, MAX_LINE, Place, WIDTH};
-use crate::publish::sync::keys::Identity;
 use crate::publish::sync::manifest::{Manifest, Payload, Step};
 
 /// Size of the buffers between the stages, bytes: one of age's chunks.

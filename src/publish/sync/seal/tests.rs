@@ -5,8 +5,8 @@ use std::path::{Path, PathBuf};
 use super::*;
 use crate::anpr::hotlist::{Hotlist, HotlistEntry};
 use crate::clock::UtcTime;
+use crate::keys::{Identity, Recipient, SigningKey, TrustedKeys};
 use crate::publish::sync::format::{self, Rows};
-use crate::publish::sync::keys::{Identity, Recipient, SigningKey, TrustedKeys};
 use crate::publish::sync::manifest::{CHUNK_BYTES, Manifest};
 use crate::publish::sync::plain::{Plain, Source};
 

@@ -133,7 +133,7 @@ impl SigningKey {
         KeyId::of(&self.0.verifying_key())
     }
 
-    pub(super) fn sign(&self, message: &[u8]) -> [u8; 64] {
+    pub(crate) fn sign(&self, message: &[u8]) -> [u8; 64] {
         self.0.sign(message).to_bytes()
     }
 }
@@ -180,7 +180,7 @@ impl TrustedKeys {
     }
 
     /// Whether `key` is one of ours and signed `message`; none when it is none of ours.
-    pub(super) fn verify(&self, key: KeyId, message: &[u8], signature: &[u8; 64]) -> Option<bool> {
+    pub(crate) fn verify(&self, key: KeyId, message: &[u8], signature: &[u8; 64]) -> Option<bool> {
         let signature = Signature::from_bytes(signature);
         // Two keys with one id are thinkable for someone who works at it: then either will do.
         let mut ours = self.0.iter().filter(|(id, _)| *id == key).peekable();
@@ -237,7 +237,7 @@ impl Identity {
         self.0.iter().map(|key| Recipient(key.to_public()))
     }
 
-    pub(super) fn keys(&self) -> impl Iterator<Item = &dyn age::Identity> {
+    pub(crate) fn keys(&self) -> impl Iterator<Item = &dyn age::Identity> {
         self.0.iter().map(|key| -> &dyn age::Identity { key })
     }
 }
@@ -250,7 +250,7 @@ impl fmt::Debug for Identity {
 
 /// For whom a list is encrypted: the public half of an [`Identity`].
 #[derive(Clone, PartialEq, Eq)]
-pub struct Recipient(pub(super) age::x25519::Recipient);
+pub struct Recipient(pub(crate) age::x25519::Recipient);
 
 impl std::str::FromStr for Recipient {
     type Err = String;
