@@ -7,6 +7,7 @@
 
 use std::hint::black_box;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use criterion::{BatchSize, Criterion, criterion_group, criterion_main};
@@ -18,10 +19,11 @@ use kerbside::anpr::syntax::Grammar;
 use kerbside::anpr::vrm::Vrm;
 use kerbside::camera::Source;
 use kerbside::camera::clip::ClipSource;
-use kerbside::clock::{SimClock, UtcTime};
+use kerbside::clock::{Clock, SimClock, SystemClock, UtcTime};
 use kerbside::frame::{Frame, FramePool};
 use kerbside::ident::{CameraId, FrameSeq};
-use kerbside::outbox::{Draft, Lane, Limits, Outbox, Qos};
+use kerbside::keys::{DataKey, SigningKey};
+use kerbside::outbox::{Draft, Lane, Limits, Outbox, OutboxOptions, Qos};
 use kerbside::vision::detector::{Detector, DetectorOptions};
 use kerbside::vision::legibility;
 use kerbside::vision::manifest::{InputSize, ModelStore, Precision};
@@ -211,14 +213,21 @@ fn outbox(c: &mut Criterion) {
     };
     // On the disk of the build, not in memory: the sync is what it costs.
     let folder = tempfile::tempdir_in(Path::new(env!("CARGO_MANIFEST_DIR")).join("target")).unwrap();
-    let (mut outbox, _) = Outbox::open(folder.path(), limits, start()).unwrap();
+    // As the daemon has it: signed and encrypted.
+    let options = OutboxOptions {
+        data_key: Some(DataKey::generate().unwrap()),
+        signing_key: Some(Arc::new(SigningKey::generate().unwrap())),
+        ..OutboxOptions::plain(limits)
+    };
+    let now = SystemClock.now();
+    let (mut outbox, _) = Outbox::open(folder.path(), options, now).unwrap();
     c.bench_function("outbox_commit/2KiB", |b| {
-        b.iter_batched(|| [draft(2048)], |drafts| outbox.commit(&drafts, start()).unwrap(), BatchSize::SmallInput);
+        b.iter_batched(|| [draft(2048)], |drafts| outbox.commit(&drafts, now).unwrap(), BatchSize::SmallInput);
     });
     c.bench_function("outbox_commit/record_with_pictures", |b| {
         b.iter_batched(
             || [draft(2048), draft(6_000), draft(60_000)],
-            |drafts| outbox.commit(&drafts, start()).unwrap(),
+            |drafts| outbox.commit(&drafts, now).unwrap(),
             BatchSize::SmallInput,
         );
     });

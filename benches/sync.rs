@@ -89,7 +89,7 @@ fn vm_hwm_mib() -> f64 {
 
 /// What is sealed in a process of its own: peak memory of this one is the box's.
 fn make(dir: &Path, rows: usize) {
-    let key = SigningKey::load(&dir.join("signing.pem")).unwrap();
+    let key = SigningKey::load(&dir.join("signing.pem"), true).unwrap();
     let identity = Identity::load(&dir.join("box.txt"), false).unwrap();
     let recipients: Vec<_> = identity.recipients().collect();
     let trust = TrustedKeys::default().and(&key);

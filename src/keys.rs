@@ -2,17 +2,20 @@
 //!
 //! | key | kept by | file |
 //! |---|---|---|
-//! | [`SigningKey`] | whoever makes the lists; never on a box | PKCS#8 PEM, as `openssl genpkey -algorithm ed25519` writes it |
+//! | [`SigningKey`] | whoever makes the lists, never on a box; and each box, for its evidence chain | PKCS#8 PEM, as `openssl genpkey -algorithm ed25519` writes it |
 //! | [`TrustedKeys`] | every box | SPKI PEM, as `openssl pkey -pubout` writes it |
 //! | [`Identity`] | one box, or all boxes of a fleet | `AGE-SECRET-KEY-1...`, as `age-keygen` writes it; several lines for several |
 //! | [`Recipient`] | whoever makes the lists | `age1...`, the public half |
+//! | [`DataKey`] | one box | see [`DataKey`]; made by the box itself |
 //!
 //! Secrets are never shown (not in `Debug`, not in errors), are wiped from memory where the crates do so, and their files are
 //! refused when anyone but their owner may read or write them.
 
+mod data;
+
 use std::fmt;
 use std::fs::File;
-use std::io::Read;
+use std::io::{Read, Write};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
@@ -20,6 +23,8 @@ use age::secrecy::{ExposeSecret, SecretString, zeroize::Zeroizing};
 use ed25519_dalek::pkcs8::{DecodePrivateKey, DecodePublicKey, EncodePublicKey, KeypairBytes, spki::der::pem::LineEnding};
 use ed25519_dalek::{Signature, Signer, VerifyingKey};
 use sha2::{Digest, Sha256};
+
+pub use data::DataKey;
 
 /// Largest key file, bytes. Real ones have a few hundred.
 const MAX_KEY_FILE: u64 = 16 * 1024;
@@ -33,6 +38,14 @@ pub enum KeyError {
     /// It could not be opened or read.
     #[error("cannot read the key file {file}: {source}; check the path and that this user may read it", file = .file.display())]
     Unreadable {
+        /// The file.
+        file: PathBuf,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// It could not be made.
+    #[error("cannot write the key file {file}: {source}; its folder must belong to this user and be writable", file = .file.display())]
+    Unwritable {
         /// The file.
         file: PathBuf,
         /// What the system said.
@@ -104,14 +117,28 @@ impl SigningKey {
         Ok(Self(ed25519_dalek::SigningKey::from_bytes(&seed)))
     }
 
-    /// Reads its file.
+    /// Reads its file. `check_mode` as for [`Identity::load`].
     ///
     /// # Errors
     /// When it can't be read, isn't kept secret, or holds no such key.
-    pub fn load(file: &Path) -> Result<Self, KeyError> {
-        let text = read(file, true)?;
+    pub fn load(file: &Path, check_mode: bool) -> Result<Self, KeyError> {
+        let text = read(file, check_mode)?;
         let key = ed25519_dalek::SigningKey::from_pkcs8_pem(&text);
         key.map(Self).map_err(|e| KeyError::Wrong { file: file.to_owned(), wanted: SIGNING, why: e.to_string() })
+    }
+
+    /// Reads its file, or makes it when there is none.
+    ///
+    /// # Errors
+    /// When it can't be read or written, isn't kept secret, or holds no such key.
+    pub fn load_or_make(file: &Path) -> Result<Self, KeyError> {
+        if file.exists() {
+            return Self::load(file, true);
+        }
+        let failed = |source| KeyError::Unwritable { file: file.to_owned(), source };
+        let key = Self::generate().map_err(failed)?;
+        data::write_secret(file, key.to_pem().as_bytes()).map_err(failed)?;
+        Ok(key)
     }
 
     /// The secret file's text: PKCS#8 version 1, which every OpenSSL reads.
@@ -237,6 +264,26 @@ impl Identity {
         self.0.iter().map(|key| Recipient(key.to_public()))
     }
 
+    /// What these secrets open; none when they don't.
+    fn decrypt(&self, bytes: &[u8]) -> Option<Zeroizing<Vec<u8>>> {
+        let mut plain = Zeroizing::new(Vec::new());
+        let mut reader = age::Decryptor::new(bytes).ok()?.decrypt(self.keys()).ok()?;
+        reader.read_to_end(&mut plain).ok()?;
+        Some(plain)
+    }
+
+    /// An age file that each of these secrets opens.
+    fn encrypt_to_self(&self, plain: &[u8]) -> Vec<u8> {
+        let recipients: Vec<_> = self.0.iter().map(age::x25519::Identity::to_public).collect();
+        let mut sealed = Vec::new();
+        // Invariants: there is at least one secret in an identity, and writing into memory can't fail.
+        let encryptor =
+            age::Encryptor::with_recipients(recipients.iter().map(|r| r as &dyn age::Recipient)).expect("a recipient");
+        let mut writer = encryptor.wrap_output(&mut sealed).expect("memory takes it");
+        writer.write_all(plain).and_then(|()| writer.finish().map(drop)).expect("memory takes it");
+        sealed
+    }
+
     pub(crate) fn keys(&self) -> impl Iterator<Item = &dyn age::Identity> {
         self.0.iter().map(|key| -> &dyn age::Identity { key })
     }
@@ -277,6 +324,13 @@ impl fmt::Debug for Recipient {
 /// A small text file; with `secret`, one that only its owner may read and write. The mode is asked of the open file, so that
 /// nobody can swap it in between.
 fn read(file: &Path, secret: bool) -> Result<Zeroizing<String>, KeyError> {
+    let bytes = read_bytes(file, secret)?;
+    let wrong = |why: &str| KeyError::Wrong { file: file.to_owned(), wanted: "key file", why: why.to_owned() };
+    let text = std::str::from_utf8(&bytes).map_err(|_| wrong("it is no text"))?;
+    Ok(Zeroizing::new(text.to_owned()))
+}
+
+fn read_bytes(file: &Path, secret: bool) -> Result<Zeroizing<Vec<u8>>, KeyError> {
     let unreadable = |source| KeyError::Unreadable { file: file.to_owned(), source };
     let open = File::open(file).map_err(unreadable)?;
     let mode = open.metadata().map_err(unreadable)?.permissions().mode() & 0o7777;
@@ -290,8 +344,7 @@ fn read(file: &Path, secret: bool) -> Result<Zeroizing<String>, KeyError> {
     if bytes.len() as u64 > MAX_KEY_FILE {
         return Err(wrong("it is larger than 16 KiB"));
     }
-    let text = std::str::from_utf8(&bytes).map_err(|_| wrong("it is no text"))?;
-    Ok(Zeroizing::new(text.to_owned()))
+    Ok(bytes)
 }
 
 #[cfg(test)]
@@ -311,7 +364,7 @@ mod tests {
         let key = SigningKey::generate().unwrap();
         let secret = file(dir.path(), "signing.pem", &key.to_pem(), 0o400);
         let public = file(dir.path(), "public.pem", &key.public_pem(), 0o644);
-        assert_eq!(SigningKey::load(&secret).unwrap().id(), key.id());
+        assert_eq!(SigningKey::load(&secret, true).unwrap().id(), key.id());
         let trust = TrustedKeys::load(&[public]).unwrap();
         assert_eq!(trust.ids().collect::<Vec<_>>(), [key.id()]);
         let signature = key.sign(b"words");
@@ -338,7 +391,7 @@ mod tests {
         const PUBLIC: &str = "-----BEGIN PUBLIC KEY-----\n\
             MCowBQYDK2VwAyEAGb9ECWmEzf6FQbrBZ9w7lshQhqowtrbLDFw4rXAxZuE=\n-----END PUBLIC KEY-----\n";
         let dir = tempfile::tempdir().unwrap();
-        let key = SigningKey::load(&file(dir.path(), "s.pem", SECRET, 0o600)).unwrap();
+        let key = SigningKey::load(&file(dir.path(), "s.pem", SECRET, 0o600), true).unwrap();
         let trust = TrustedKeys::load(&[file(dir.path(), "p.pem", PUBLIC, 0o644)]).unwrap();
         // openssl pkey -in p.pem -pubin -outform DER | tail -c 32 | sha256sum | cut -c1-16
         assert_eq!(key.id().to_string(), "e744c0791320c328");

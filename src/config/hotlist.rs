@@ -77,12 +77,17 @@ pub(super) fn resolve(c: &mut Checker<'_>, raw: &RawConfig) -> HotlistSettings {
     HotlistSettings { local, sealed, matching, stale_after }
 }
 
+/// Where the service manager keeps a credential, if it gives it.
+pub(super) fn credential(name: &str) -> PathBuf {
+    let dir = std::env::var_os("CREDENTIALS_DIRECTORY").unwrap_or_else(|| SERVICE_CREDENTIALS.into());
+    PathBuf::from(dir).join(name)
+}
+
 fn sealed(c: &mut Checker<'_>, raw: &RawConfig) -> Option<SealedSettings> {
     let own = &raw.hotlist;
     if own.lists.is_empty() {
-        for (key, is_set) in
-            [("trust", !own.trust.is_empty()), ("identity", !own.identity.is_empty()), ("fleet", !own.fleet.is_empty())]
-        {
+        // An identity is of use without lists too: it wraps the key of what waits on disk.
+        for (key, is_set) in [("trust", !own.trust.is_empty()), ("fleet", !own.fleet.is_empty())] {
             if is_set {
                 c.fault(format!("hotlist.{key}"), "there is no sealed list to go with it; name one in hotlist.lists");
             }
@@ -103,8 +108,7 @@ fn sealed(c: &mut Checker<'_>, raw: &RawConfig) -> Option<SealedSettings> {
     let trust = own.trust.iter().map(|file| c.existing("hotlist.trust", file)).collect();
     let (identity, check_mode) = if own.identity.is_empty() {
         // Whether it is there is seen when it is opened: a command that needs none must work from a shell that has none.
-        let dir = std::env::var_os("CREDENTIALS_DIRECTORY").unwrap_or_else(|| SERVICE_CREDENTIALS.into());
-        (PathBuf::from(dir).join(IDENTITY_CREDENTIAL), false)
+        (credential(IDENTITY_CREDENTIAL), false)
     } else {
         (c.existing("hotlist.identity", &own.identity), true)
     };

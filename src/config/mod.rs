@@ -5,6 +5,7 @@
 //! Nothing here starts anything.
 
 mod hotlist;
+mod outbox;
 mod raw;
 mod resolve;
 #[cfg(test)]
@@ -14,6 +15,7 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 
 pub use hotlist::{HotlistSettings, IDENTITY_CREDENTIAL, SealedSettings};
+pub use outbox::{DEVICE_KEY_CREDENTIAL, OutboxSettings, SecretFile};
 pub use resolve::{CameraSettings, Region, Settings, SourceSettings};
 
 /// Where the package puts the models.

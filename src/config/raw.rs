@@ -129,6 +129,10 @@ pub(super) struct RawMqtt {
 pub(super) struct RawOutbox {
     pub(super) max_bytes: i64,
     pub(super) max_rows: i64,
+    pub(super) keep_hits_h: i64,
+    pub(super) keep_text_h: i64,
+    pub(super) keep_images_h: i64,
+    pub(super) device_key: String,
 }
 
 #[derive(Clone, Debug, PartialEq, Deserialize)]
@@ -267,7 +271,14 @@ impl Default for RawMqtt {
 }
 impl Default for RawOutbox {
     fn default() -> Self {
-        Self { max_bytes: 2_147_483_648, max_rows: 1_000_000 }
+        Self {
+            max_bytes: 2_147_483_648,
+            max_rows: 1_000_000,
+            keep_hits_h: 672,
+            keep_text_h: 672,
+            keep_images_h: 168,
+            device_key: String::new(),
+        }
     }
 }
 impl Default for RawHealth {

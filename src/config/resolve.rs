@@ -8,12 +8,12 @@ use std::time::Duration;
 
 use super::Fault;
 use super::hotlist::HotlistSettings;
+use super::outbox::OutboxSettings;
 use super::raw::{RawCalibration, RawCamera, RawConfig};
 use crate::anpr::core::CoreOptions;
 use crate::camera::{AtEnd, Pace};
 use crate::geometry::{FramePx, Rect};
 use crate::ident::{CameraId, is_opaque_id};
-use crate::outbox::Limits;
 use crate::publish::mqtt::{BrokerOptions, Credentials, NoSubscriber};
 use crate::publish::topic::Topics;
 use crate::vision::VisionOptions;
@@ -54,8 +54,8 @@ pub struct Settings {
     pub broker: BrokerOptions,
     /// What becomes of an envelope that the broker took but had no subscriber for.
     pub no_subscriber: NoSubscriber,
-    /// Caps of the outbox.
-    pub outbox: Limits,
+    /// How the outbox is kept.
+    pub outbox: OutboxSettings,
     /// Time between two health messages.
     pub health_period: Duration,
     /// The cameras, at least one.
@@ -258,10 +258,7 @@ pub(super) fn resolve(raw: &RawConfig, base: &Path) -> Result<Settings, Vec<Faul
         &[("deliver", NoSubscriber::Deliver), ("hold", NoSubscriber::Hold)],
     );
 
-    let outbox = Limits {
-        max_bytes: c.integer("outbox.max_bytes", raw.outbox.max_bytes, 1_048_576, 1_099_511_627_776),
-        max_rows: c.integer("outbox.max_rows", raw.outbox.max_rows, 100, 100_000_000),
-    };
+    let outbox = super::outbox::resolve(&mut c, raw);
     let health_period = Duration::from_secs(c.integer("health.period_s", raw.health.period_s, 1, 3_600));
     let alert_expiry_s = c.integer("alert.expiry_s", raw.alert.expiry_s, 10, 86_400);
 

@@ -8,24 +8,30 @@
 //!
 //! - One commit is one transaction and one `fsync`: what [`Outbox::commit`] returned survives a power cut.
 //! - Sequence numbers run 1, 2, 3 … for the life of the device, without holes, and are given at commit, never before.
-//! - A row leaves by two doors: [`Outlet::release`] (delivered) or the `gap` table (evicted, too large, damaged). A number
-//!   that is neither stored nor released is in `gap`: the back office can always be told what is missing and why.
+//! - A row leaves by two doors: [`Outlet::release`] (delivered) or the `gap` table (evicted, expired, purged, too large,
+//!   damaged). A number that is neither stored nor released is in `gap`, and every gap goes to the back office in an envelope of its own
+//!   ([`Outbox::untold_gaps`], [`Outbox::commit_report`]): it always knows what is missing and why.
+//! - Each row carries the link of the one before it and the device's signature ([`chain`]); payloads are encrypted at rest.
 //! - Releases are not synced on their own: a power cut may bring a delivered row back, never lose one (at least once).
-//! - The size is capped in bytes and rows, and eviction happens inside the commit that would go over.
+//! - The size is capped in bytes and rows, and eviction happens inside the commit that would go over. So is the age, by class;
+//!   age is counted by a clock that no step of the wall clock moves (`age`).
 //!
 //! # On disk
 //!
 //! One folder, one writing process (held by a lock on `outbox.lock`):
 //!
 //! ```text
-//! outbox.sqlite         SQLite, WAL, user_version = 1 (SCHEMA_VERSION in store.rs), synchronous = FULL for commits
+//! outbox.sqlite         SQLite, WAL, user_version = 2 (SCHEMA_VERSION in store.rs), synchronous = FULL for commits; a store of
+//!                       version 1 is brought up at open, in one transaction (migrate.rs)
 //!   envelope  seq INTEGER PRIMARY KEY, lane 0..4, hit 0/1, rank 0..5, qos 0/1, topic, content_type, schema,
-//!             expiry_s or NULL, committed_us (UTC), cost (bytes charged), digest, payload
+//!             expiry_s or NULL, committed_us (UTC), age_s (of the box, at commit), cost (bytes charged), prev (link of seq - 1),
+//!             sig and key (none where there is no device key), digest, sealed 0/1, payload (sealed: nonce, ciphertext, tag)
 //!             digest = first 8 bytes, big endian, of SHA-256 over every other field, lengths included (store.rs)
+//!   chain     one row: stream, head (link of the newest envelope)
 //!   total     one row a lane: rows, bytes (kept by triggers, so it can't drift)
-//!   gap       first PRIMARY KEY, last, count, reason, noted_us; count < last-first+1 only after coalescing
-//!   meta      key PRIMARY KEY, value: next_seq, session
-//! outbox.mark           text: a bound above every sequence number ever given, one below every stored one, and the session;
+//!   gap       first PRIMARY KEY, last, count, reason, noted_us, told (gap.rs); count < last-first+1 only after coalescing
+//!   meta      key PRIMARY KEY, value: next_seq, session, age_s, age_utc_us, age_synchronised
+//! outbox.mark           text: a bound above every sequence number ever given, one below every stored one, session, stream;
 //!                       written (temp, fsync, rename) at open and every 4096 numbers. Only read when `meta` can't be.
 //! outbox.damaged-<utc>.sqlite   a file that failed its check, set aside whole (with its -wal) after salvage
 //! ```
@@ -36,8 +42,12 @@
 //! within each: overview images, plate patches, text; then the same three for rows marked `hit`. The file itself can be about
 //! a fifth larger than the cap (pages, indexes, the WAL), and keeps its size when rows go: pages are used again.
 
+mod age;
 pub mod chain;
+mod cipher;
+mod gap;
 mod mark;
+mod migrate;
 mod outlet;
 mod salvage;
 mod store;
@@ -48,17 +58,21 @@ mod tests;
 
 use std::fmt;
 use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
 
 use crate::clock::UtcTime;
+use crate::keys::{DataKey, SigningKey};
+use chain::{Link, Proof};
 
-pub use outlet::Outlet;
+pub use outlet::{Cursors, Outlet};
 pub use salvage::Salvage;
 pub use writer::{Opened, Outbox};
 
 /// Bytes charged for a row on top of its payload and strings.
 pub const ROW_OVERHEAD_BYTES: u64 = 96;
 
-/// Most rows the `gap` table keeps; the two oldest are coalesced beyond it (their `count` stays exact).
+/// Most gaps kept that the back office knows; beyond it the two oldest are made one (their `count` stays exact).
 pub const MAX_GAP_ROWS: u64 = 4096;
 
 /// A row's number: 1, 2, 3 … for the life of the device, given at commit.
@@ -184,6 +198,10 @@ pub struct Envelope {
     pub committed: UtcTime,
     /// What was handed in.
     pub draft: Draft,
+    /// The link of the envelope before it.
+    pub prev: Link,
+    /// What proves its place; none where there was no device key.
+    pub proof: Option<Proof>,
 }
 
 /// How much may be stored. Both caps hold after every commit.
@@ -195,11 +213,54 @@ pub struct Limits {
     pub max_rows: u64,
 }
 
+/// How long rows may wait, by class; none for as long as there is room. What is older goes, and its numbers are told.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Retention {
+    /// Rows marked `hit`, and reports of gaps.
+    pub hits: Option<Duration>,
+    /// Other text.
+    pub text: Option<Duration>,
+    /// Other pictures.
+    pub images: Option<Duration>,
+}
+
+impl Retention {
+    /// By rank, in eviction order.
+    const fn by_rank(&self) -> [Option<Duration>; 6] {
+        [self.images, self.images, self.text, self.hits, self.hits, self.hits]
+    }
+}
+
+/// How an outbox is kept.
+#[derive(Clone, Debug)]
+pub struct OutboxOptions {
+    /// How much may be stored.
+    pub limits: Limits,
+    /// How long it may wait.
+    pub retention: Retention,
+    /// What payloads are encrypted with at rest; in plain when there is none.
+    pub data_key: Option<DataKey>,
+    /// What signs each envelope; unsigned when there is none.
+    pub signing_key: Option<Arc<SigningKey>>,
+}
+
+impl OutboxOptions {
+    /// Limits alone: unsigned, in plain, for ever. For tests and tools; the daemon sets all of it.
+    pub const fn plain(limits: Limits) -> Self {
+        let retention = Retention { hits: None, text: None, images: None };
+        Self { limits, retention, data_key: None, signing_key: None }
+    }
+}
+
 /// Why numbers are missing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum GapReason {
     /// The cap was reached.
     Evicted,
+    /// It waited longer than its class may.
+    Expired,
+    /// A person took it out.
+    Purged,
     /// Larger than the broker takes.
     TooLarge,
     /// The store was damaged; some of the numbers may never have been given.
@@ -209,16 +270,22 @@ pub enum GapReason {
 }
 
 impl GapReason {
-    const ALL: [Self; 4] = [Self::Evicted, Self::TooLarge, Self::Damaged, Self::Several];
+    const ALL: [Self; 6] = [Self::Evicted, Self::Expired, Self::Purged, Self::TooLarge, Self::Damaged, Self::Several];
 
     /// The word used in messages.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Evicted => "evicted",
+            Self::Expired => "expired",
+            Self::Purged => "purged",
             Self::TooLarge => "too_large",
             Self::Damaged => "damaged",
             Self::Several => "several",
         }
+    }
+
+    fn parse(word: &str) -> Self {
+        Self::ALL.into_iter().find(|r| r.as_str() == word).unwrap_or(Self::Several)
     }
 }
 
@@ -259,13 +326,24 @@ pub struct Stats {
     pub gaps: u64,
     /// Numbers missing because of the cap.
     pub evicted: u64,
+    /// Numbers missing because they waited too long.
+    pub expired: u64,
+    /// Numbers that a person took out.
+    pub purged: u64,
     /// Numbers missing because they were larger than the broker takes.
     pub too_large: u64,
     /// Numbers missing because the store was damaged, or for several reasons.
     pub damaged: u64,
+    /// Of all these, the ones that the back office has not been told of yet.
+    pub undeclared: u64,
 }
 
 impl Stats {
+    /// Numbers missing in all.
+    pub const fn missing(&self) -> u64 {
+        self.evicted + self.expired + self.purged + self.too_large + self.damaged
+    }
+
     /// Rows in all lanes.
     pub fn rows(&self) -> u64 {
         self.lanes.iter().map(|l| l.rows).sum()
@@ -318,6 +396,16 @@ pub enum OutboxError {
         found: i64,
         /// Ours.
         known: i64,
+    },
+    /// Payloads are sealed with a key that is not the one in use. Remedy: give the right key back, or move the store away.
+    #[error(
+        "{path}: what is stored was encrypted with another key than the present outbox.key; give that file back, or move the outbox.* \
+         files away to start a new store (what was not delivered is in them)",
+        path = path.display()
+    )]
+    WrongKey {
+        /// The store.
+        path: PathBuf,
     },
     /// One draft alone is over the cap; nothing was committed. Remedy: drop it.
     #[error("a draft for {topic} costs {bytes} bytes, the whole outbox may hold {max_bytes}")]

@@ -1,59 +1,166 @@
 //! The delivering end of the outbox: read what is due, release what has arrived, note what never can. Net thread. Blocks on
 //! the disk for as long as a small transaction takes; never on the recorder for longer than its commit.
 
-use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
-use rusqlite::{Connection, TransactionBehavior};
+use rusqlite::{Connection, OptionalExtension, TransactionBehavior};
 
-use super::store::{self, SCHEMA_VERSION, Sync, store_error};
+use super::chain::{Link, StreamId};
+use super::cipher::Cipher;
+use super::store::{self, SCHEMA_VERSION, Scribe, Sync, store_error};
 use super::writer::store_path;
-use super::{Envelope, Gap, GapReason, Lane, OutboxError, Seq, Stats};
+use super::{Envelope, Gap, GapReason, Lane, OutboxError, Seq, Stats, gap};
 use crate::clock::UtcTime;
+use crate::keys::DataKey;
+
+/// How far each lane has been looked at: new rows always have larger numbers than all before them.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Cursors([i64; 5]);
+
+impl Cursors {
+    /// The row is passed, and all of its lane before it.
+    pub fn pass(&mut self, lane: Lane, seq: Seq) {
+        let cursor = &mut self.0[lane as usize];
+        *cursor = (*cursor).max(seq.0);
+    }
+
+    /// Whether the row was passed.
+    pub const fn has_passed(&self, lane: Lane, seq: Seq) -> bool {
+        seq.0 <= self.0[lane as usize]
+    }
+
+    /// Back to the beginning.
+    pub const fn reset(&mut self) {
+        self.0 = [0; 5];
+    }
+}
 
 /// The delivering end. Holds no state of its own: what it gave out before is for the caller to remember.
 #[derive(Debug)]
 pub struct Outlet {
     db: Connection,
     path: PathBuf,
+    scribe: Scribe,
+    stream: StreamId,
 }
 
 impl Outlet {
     /// Opens the store in folder `dir` that an [`super::Outbox`] has made. Takes no lock: a look from a second process is fine.
+    /// Without the data key, payloads that are encrypted can't be read: such rows count as damaged, so that only figures, gaps and
+    /// [`Self::rows`] are of use then.
     ///
     /// # Errors
     /// When there is no store, it can't be opened, or has another format.
-    pub fn open(dir: &Path) -> Result<Self, OutboxError> {
+    pub fn open(dir: &Path, data_key: Option<&DataKey>) -> Result<Self, OutboxError> {
+        Self::with(dir, Scribe { cipher: data_key.map(Cipher::new), signer: None })
+    }
+
+    pub(super) fn with(dir: &Path, scribe: Scribe) -> Result<Self, OutboxError> {
         let path = store_path(dir);
         if !path.is_file() {
             return Err(OutboxError::Missing { path });
         }
         let db = store::connect(&path, Sync::Ordered).map_err(store_error(&path, "opening"))?;
-        let found: i64 =
-            db.pragma_query_value(None, "user_version", |row| row.get(0)).map_err(store_error(&path, "reading the format"))?;
+        let found = store::format(&db).map_err(store_error(&path, "reading the format"))?;
         if found != SCHEMA_VERSION {
             return Err(OutboxError::Newer { path, found, known: SCHEMA_VERSION });
         }
-        Ok(Self { db, path })
+        let chain = store::chain(&db).map_err(store_error(&path, "reading the chain"))?;
+        let stream = chain.map_or_else(StreamId::default, |(stream, _)| stream);
+        Ok(Self { db, path, scribe, stream })
     }
 
-    /// The next rows to send: lanes in the order given, oldest first within each, passing over `skip` (in flight, or put off).
-    /// At most `limit` rows. A row whose digest does not fit is moved to the gap table (`damaged`) and passed over.
+    /// The stream that the numbers are of.
+    pub const fn stream(&self) -> StreamId {
+        self.stream
+    }
+
+    /// The link of the newest envelope, stored or not any more.
     ///
     /// # Errors
     /// When the disk fails.
-    pub fn next(
-        &mut self,
-        lanes: &[Lane],
-        skip: &BTreeSet<Seq>,
-        limit: usize,
-        now: UtcTime,
-    ) -> Result<Vec<Envelope>, OutboxError> {
-        let (due, damaged) = read_due(&self.db, lanes, skip, limit).map_err(store_error(&self.path, "reading what is due"))?;
+    pub fn head(&self) -> Result<Link, OutboxError> {
+        let chain = store::chain(&self.db).map_err(store_error(&self.path, "reading the chain"))?;
+        Ok(chain.map_or_else(Link::default, |(_, head)| head))
+    }
+
+    /// The next rows to send: lanes in the order given, oldest first within each, those beyond the cursors. At most `limit` rows.
+    /// A row that can't be read is moved to the gap table (`damaged`) and passed over. Moves no cursor.
+    ///
+    /// # Errors
+    /// When the disk fails.
+    pub fn next(&mut self, lanes: &[Lane], after: &Cursors, limit: usize, now: UtcTime) -> Result<Vec<Envelope>, OutboxError> {
+        let seqs = numbers(&self.db, lanes, after, limit).map_err(store_error(&self.path, "reading what is due"))?;
+        self.fetch(&seqs, now)
+    }
+
+    /// The rows of these numbers, as far as they are stored, in the order given. A row that can't be read is moved to the gap table.
+    ///
+    /// # Errors
+    /// When the disk fails.
+    pub fn fetch(&mut self, seqs: &[Seq], now: UtcTime) -> Result<Vec<Envelope>, OutboxError> {
+        let (mut found, mut damaged) = (Vec::with_capacity(seqs.len()), Vec::new());
+        for seq in seqs {
+            // One that is not there was evicted a moment ago.
+            if let Some(stored) = store::fetch(&self.db, *seq).map_err(store_error(&self.path, "reading what is due"))? {
+                match stored.and_then(|stored| self.scribe.read(stored)) {
+                    Some(envelope) => found.push(envelope),
+                    None => damaged.push(*seq),
+                }
+            }
+        }
         if !damaged.is_empty() {
             self.lose(&damaged, GapReason::Damaged, now)?;
         }
-        Ok(due)
+        Ok(found)
+    }
+
+    /// The rows from number `from` on, oldest first, at most `limit`; none in the place of a row that can't be read. Changes nothing.
+    ///
+    /// # Errors
+    /// When the disk fails.
+    pub fn rows(&self, from: Seq, limit: usize) -> Result<Vec<(Seq, Option<Envelope>)>, OutboxError> {
+        let failed = || store_error(&self.path, "reading rows");
+        let mut select =
+            self.db.prepare_cached("SELECT seq FROM envelope WHERE seq >= ? ORDER BY seq LIMIT ?").map_err(failed())?;
+        let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+        let seqs: Vec<Seq> =
+            select.query_map([from.0, limit], |row| row.get(0).map(Seq)).and_then(Iterator::collect).map_err(failed())?;
+        let mut rows = Vec::with_capacity(seqs.len());
+        for seq in seqs {
+            if let Some(stored) = store::fetch(&self.db, seq).map_err(failed())? {
+                rows.push((seq, stored.and_then(|stored| self.scribe.read(stored))));
+            }
+        }
+        Ok(rows)
+    }
+
+    /// The lowest number that is stored, and its lane.
+    ///
+    /// # Errors
+    /// When the disk fails.
+    pub fn lowest(&self) -> Result<Option<(Seq, Lane)>, OutboxError> {
+        let read = |row: &rusqlite::Row<'_>| Ok((row.get(0).map(Seq)?, row.get(1)?));
+        let mut select = self
+            .db
+            .prepare_cached("SELECT seq, lane FROM envelope ORDER BY seq LIMIT 1")
+            .map_err(store_error(&self.path, "reading the lowest number"))?;
+        let found = select.query_row([], read).optional().map_err(store_error(&self.path, "reading the lowest number"))?;
+        Ok(found.map(|(seq, lane)| (seq, Lane::from_code(lane).unwrap_or(Lane::Read))))
+    }
+
+    /// Takes out all rows up to and including `through`, oldest first, at most `limit` of them: the back office has them. Returns how many
+    /// went.
+    ///
+    /// # Errors
+    /// When the disk fails; the rows stay.
+    pub fn release_through(&mut self, through: Seq, limit: usize) -> Result<usize, OutboxError> {
+        let seqs: rusqlite::Result<Vec<Seq>> =
+            self.db.prepare_cached("SELECT seq FROM envelope WHERE seq <= ? ORDER BY seq LIMIT ?").and_then(|mut select| {
+                let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+                select.query_map([through.0, limit], |row| row.get(0).map(Seq))?.collect()
+            });
+        self.release(&seqs.map_err(store_error(&self.path, "releasing"))?)
     }
 
     /// Takes out rows that have arrived, in one transaction. Numbers no longer stored are passed over. Returns how many went.
@@ -89,15 +196,7 @@ impl Outlet {
     /// # Errors
     /// When the disk fails.
     pub fn gaps(&self, limit: u64) -> Result<Vec<Gap>, OutboxError> {
-        store::gaps(&self.db, limit).map_err(store_error(&self.path, "reading gaps"))
-    }
-
-    /// Forgets gaps that end at or before `told`: the back office has confirmed that it knows. Returns how many went.
-    ///
-    /// # Errors
-    /// When the disk fails.
-    pub fn forget_gaps(&mut self, told: Seq) -> Result<usize, OutboxError> {
-        self.db.execute("DELETE FROM gap WHERE last <= ?", [told.0]).map_err(store_error(&self.path, "forgetting gaps"))
+        gap::all(&self.db, limit).map_err(store_error(&self.path, "reading gaps"))
     }
 
     /// The last number given so far, zero when none was.
@@ -110,26 +209,18 @@ impl Outlet {
     }
 }
 
-fn read_due(db: &Connection, lanes: &[Lane], skip: &BTreeSet<Seq>, limit: usize) -> rusqlite::Result<(Vec<Envelope>, Vec<Seq>)> {
-    let (mut due, mut damaged) = (Vec::new(), Vec::new());
+fn numbers(db: &Connection, lanes: &[Lane], after: &Cursors, limit: usize) -> rusqlite::Result<Vec<Seq>> {
+    let mut due = Vec::new();
+    // The index alone answers this.
+    let mut select = db.prepare_cached("SELECT seq FROM envelope WHERE lane = ? AND seq > ? ORDER BY seq LIMIT ?")?;
     for lane in lanes {
-        // The index alone answers this; payloads of skipped rows are never read.
-        let mut select = db.prepare_cached("SELECT seq FROM envelope WHERE lane = ? ORDER BY seq")?;
-        let mut rows = select.query([lane.code()])?;
-        while due.len() < limit {
-            let Some(row) = rows.next()? else { break };
-            let seq = Seq(row.get(0)?);
-            if skip.contains(&seq) {
-                continue;
-            }
-            match store::fetch(db, seq)? {
-                Some(Some(envelope)) => due.push(envelope),
-                Some(None) => damaged.push(seq),
-                None => {} // evicted a moment ago
-            }
+        let room = i64::try_from(limit - due.len()).unwrap_or(i64::MAX);
+        let rows = select.query_map([lane.code(), after.0[*lane as usize], room], |row| row.get(0).map(Seq))?;
+        for seq in rows {
+            due.push(seq?);
         }
     }
-    Ok((due, damaged))
+    Ok(due)
 }
 
 fn release(db: &mut Connection, seqs: &[Seq]) -> rusqlite::Result<usize> {
@@ -139,6 +230,7 @@ fn release(db: &mut Connection, seqs: &[Seq]) -> rusqlite::Result<usize> {
         let mut delete = tx.prepare_cached("DELETE FROM envelope WHERE seq = ?")?;
         for seq in seqs {
             gone += delete.execute([seq.0])?;
+            gap::delivered(&tx, *seq)?;
         }
     }
     tx.commit()?;

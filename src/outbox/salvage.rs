@@ -7,9 +7,10 @@ use std::path::{Path, PathBuf};
 
 use rusqlite::{Connection, OpenFlags, TransactionBehavior};
 
+use super::chain::{Link, StreamId};
 use super::mark::Mark;
-use super::store::{self, Sync, store_error};
-use super::{Envelope, Gap, GapReason, OutboxError, Seq};
+use super::store::{self, Stored, Sync, store_error};
+use super::{Gap, GapReason, OutboxError, Seq};
 use crate::clock::UtcTime;
 
 /// Single numbers tried between two unreadable stretches; a store holds fewer rows than this in all but the strangest set-ups.
@@ -32,24 +33,34 @@ pub struct Salvage {
 /// What could be read of the damaged store.
 #[derive(Debug, Default)]
 struct Readable {
-    rows: BTreeMap<Seq, Envelope>,
+    rows: BTreeMap<Seq, Stored>,
     /// Numbers that are stored but rotten.
     rotten: Vec<Seq>,
     gaps: Vec<Gap>,
     next_seq: Option<i64>,
     session: Option<i64>,
+    chain: Option<(StreamId, Link)>,
     /// A scan met a page it could not read: rows between the ones found may be lost.
     torn: bool,
 }
 
 /// Sets the store at `path` aside and makes a new one with all that could be saved.
-pub(super) fn salvage(dir: &Path, path: &Path, mark: Mark, now: UtcTime) -> Result<(Connection, Salvage), OutboxError> {
+pub(super) fn salvage(
+    dir: &Path,
+    path: &Path,
+    mark: Mark,
+    stream: StreamId,
+    now: UtcTime,
+) -> Result<(Connection, Salvage), OutboxError> {
     let set_aside = set_aside(dir, path, now).map_err(|source| OutboxError::NotWritable { path: path.to_owned(), source })?;
     let readable = read_all(&set_aside, mark).unwrap_or_else(|_| Readable { torn: true, ..Readable::default() });
     // Only rows carry a digest: no other number found in a damaged file may raise the sequence.
     let highest = readable.rows.keys().next_back().map_or(0, |s| s.0);
     let own = readable.next_seq.filter(|n| *n > highest && mark.allows(*n));
-    let next = own.unwrap_or_else(|| mark.below.max(highest + 1));
+    // Links are of one stream; that of the store counts where it can be read, then that of the mark, as everywhere.
+    let stream = mark.stream.or_else(|| readable.chain.map(|(stream, _)| stream)).unwrap_or(stream);
+    let head = readable.chain.filter(|(found, _)| own.is_some() && *found == stream).map(|(_, head)| head);
+    let mut next = own.unwrap_or_else(|| mark.below.max(highest + 1));
 
     let mut missing: Vec<Seq> = readable.rotten.iter().copied().filter(|s| (1..next).contains(&s.0)).collect();
     if readable.torn || own.is_none() {
@@ -59,19 +70,24 @@ pub(super) fn salvage(dir: &Path, path: &Path, mark: Mark, now: UtcTime) -> Resu
         // Between rows that were read, a number not found is either released or lost; it is named rather than passed over.
         missing.extend((from.max(1)..next).map(Seq).filter(|s| !readable.rows.contains_key(s) && !known_gap(s.0)));
     }
+    if head.is_none() {
+        // Nobody knows the link of the last envelope: a number is given up, so that the break lies in a gap that is declared.
+        missing.push(Seq(next));
+        next += 1;
+    }
     missing.sort_unstable();
     missing.dedup();
 
     let in_error = |doing| store_error(path, doing);
     let mut db = store::connect(path, Sync::EveryCommit).map_err(in_error("making a new store"))?;
-    store::ensure_schema(&mut db).map_err(in_error("making a new store"))?;
+    store::ensure_schema(&mut db, stream).map_err(in_error("making a new store"))?;
     let session = readable.session.unwrap_or(0).max(mark.session);
     let report = Salvage {
         set_aside,
         rows: u64::try_from(readable.rows.len()).unwrap_or(u64::MAX),
         missing: u64::try_from(missing.len()).unwrap_or(u64::MAX),
     };
-    carry_over(&mut db, &readable, &missing, next, session, now).map_err(in_error("carrying rows over"))?;
+    carry_over(&mut db, &readable, &missing, (next, session), (stream, head), now).map_err(in_error("carrying rows over"))?;
     Ok((db, report))
 }
 
@@ -103,7 +119,8 @@ fn read_all(path: &Path, mark: Mark) -> rusqlite::Result<Readable> {
     let db = Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX)?;
     let number = |key| store::meta(&db, key).ok().flatten();
     let mut found = Readable { next_seq: number("next_seq"), session: number("session"), ..Readable::default() };
-    match store::gaps(&db, u64::MAX) {
+    found.chain = store::chain(&db).ok().flatten();
+    match super::gap::all(&db, u64::MAX) {
         Ok(gaps) => found.gaps = gaps,
         Err(_) => found.torn = true,
     }
@@ -145,7 +162,7 @@ fn scan(db: &Connection, found: &mut Readable, direction: &str) -> Option<Seq> {
     reached
 }
 
-fn take(fetched: rusqlite::Result<Option<Option<Envelope>>>, seq: Seq, found: &mut Readable) {
+fn take(fetched: rusqlite::Result<Option<Option<Stored>>>, seq: Seq, found: &mut Readable) {
     match fetched {
         Ok(Some(Some(envelope))) => {
             found.rows.insert(seq, envelope);
@@ -163,19 +180,24 @@ fn carry_over(
     db: &mut Connection,
     readable: &Readable,
     missing: &[Seq],
-    next: i64,
-    session: i64,
+    (next, session): (i64, i64),
+    (stream, head): (StreamId, Option<Link>),
     now: UtcTime,
 ) -> rusqlite::Result<()> {
     let tx = db.transaction_with_behavior(TransactionBehavior::Immediate)?;
-    for envelope in readable.rows.values() {
-        store::insert(&tx, envelope.seq, envelope.committed, &envelope.draft)?;
+    for stored in readable.rows.values() {
+        stored.insert(&tx)?;
     }
+    // All of them are told once more: what the file said of that is not to be relied upon.
     for gap in readable.gaps.iter().filter(|g| g.first.0 > 0 && g.last >= g.first && g.last.0 < next) {
-        store::add_gap(&tx, gap.first, gap.last, gap.reason, gap.noted)?;
+        let count = i64::try_from(gap.count).unwrap_or(i64::MAX);
+        super::gap::put(&tx, gap.first.0, gap.last.0, count, gap.reason, gap.noted, None)?;
     }
     store::lose(&tx, missing, GapReason::Damaged, now)?;
     store::set_meta(&tx, "next_seq", next)?;
     store::set_meta(&tx, "session", session)?;
+    store::set_chain(&tx, stream, head.unwrap_or_default())?;
+    // Ages of rows go on from where they were.
+    store::set_meta(&tx, "age_s", readable.rows.values().map(|s| s.age_s).max().unwrap_or(0))?;
     tx.commit()
 }

@@ -2,16 +2,19 @@
 //! problem. Never reads a payload back.
 
 use std::fs::{File, TryLockError};
-use std::io;
+use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
 use rusqlite::{Connection, TransactionBehavior};
 
-use super::mark::Mark;
+use super::age::AgeClock;
+use super::chain::{Link, StreamId};
+use super::cipher::Cipher;
+use super::mark::{High, Mark};
 use super::salvage::{self, Salvage};
-use super::store::{self, SCHEMA_VERSION, Sync, store_error};
-use super::{Draft, GapReason, Limits, OutboxError, Outlet, Seq, Stats};
-use crate::clock::UtcTime;
+use super::store::{self, SCHEMA_VERSION, Scribe, Sync, store_error};
+use super::{Draft, Gap, GapReason, Limits, OutboxError, OutboxOptions, Outlet, Retention, Seq, Stats, gap, migrate};
+use crate::clock::{CaptureTime, UtcTime};
 
 const FILE: &str = "outbox.sqlite";
 
@@ -25,6 +28,8 @@ pub(super) fn store_path(dir: &Path) -> PathBuf {
 pub struct Opened {
     /// Counts up by one at each open, for the life of the device.
     pub session: u64,
+    /// The stream that its numbers are of.
+    pub stream: StreamId,
     /// What was saved from a damaged store, if it was one.
     pub salvage: Option<Salvage>,
 }
@@ -36,17 +41,26 @@ pub struct Outbox {
     dir: PathBuf,
     path: PathBuf,
     limits: Limits,
+    retention: Retention,
+    scribe: Scribe,
+    stream: StreamId,
+    age: AgeClock,
     mark: Mark,
+    high: High,
     _lock: File,
 }
 
+/// Expired rows taken out in one transaction.
+const EXPIRE_AT_ONCE: usize = 512;
+
 impl Outbox {
-    /// Opens the outbox in folder `dir`, making both as needed. A damaged store is set aside and what can be read of it is
-    /// carried over; see [`Opened::salvage`]. Takes as long as reading the whole store once.
+    /// Opens the outbox in folder `dir`, making both as needed. A store of an older version is brought up to this one. A damaged store
+    /// is set aside and what can be read of it is carried over; see [`Opened::salvage`]. Takes as long as reading the whole store once.
     ///
     /// # Errors
-    /// When the folder can't be written, another process holds it, or a newer version made the store.
-    pub fn open(dir: &Path, limits: Limits, now: UtcTime) -> Result<(Self, Opened), OutboxError> {
+    /// When the folder can't be written, another process holds it, a newer version made the store, or its payloads were
+    /// encrypted with another key.
+    pub fn open(dir: &Path, options: OutboxOptions, now: CaptureTime) -> Result<(Self, Opened), OutboxError> {
         let not_writable = |path: &Path| {
             let path = path.to_owned();
             move |source: io::Error| OutboxError::NotWritable { path, source }
@@ -61,20 +75,35 @@ impl Outbox {
         }
         let path = store_path(dir);
         let found = Mark::read(dir);
-        let (mut db, salvage) = match open_sound(&path, found)? {
+        let high = High::open(dir).map_err(not_writable(dir))?;
+        let is_new = !path.exists();
+        let stream = found.stream.map_or_else(|| new_stream().map_err(not_writable(dir)), Ok)?;
+        let scribe = Scribe { cipher: options.data_key.as_ref().map(Cipher::new), signer: options.signing_key };
+        let (mut db, salvage) = match open_sound(&path, found, stream, &scribe, now.utc)? {
             Some(db) => (db, None),
             None => {
-                let (db, salvage) = salvage::salvage(dir, &path, found, now)?;
+                let (db, salvage) = salvage::salvage(dir, &path, found, stream, now.utc)?;
                 (db, Some(salvage))
             }
         };
-        let session = begin_session(&mut db, found).map_err(store_error(&path, "starting a session"))?;
-        let mark = current_mark(&db, session).map_err(store_error(&path, "reading the sequence"))?;
+        if !store::opens(&db, &scribe).map_err(store_error(&path, "reading a row"))? {
+            return Err(OutboxError::WrongKey { path });
+        }
+        let in_error = |doing| store_error(&path, doing);
+        // A store that vanished, or whose newest commits did: what was given before is missing, and given no second time.
+        let given = if is_new { high.read().max(found.below - 1) } else { high.read() };
+        skip_to(&mut db, given, found, now.utc).map_err(store_error(&path, "reading the sequence"))?;
+        // The store's own word counts: the mark may be of an older version, or lost.
+        let (stream, _) = store::chain(&db).map_err(in_error("reading the chain"))?.unwrap_or_else(|| (stream, Link::default()));
+        let session = begin_session(&mut db, found).map_err(in_error("starting a session"))?;
+        let mark = current_mark(&db, session, stream).map_err(in_error("reading the sequence"))?;
+        let age = AgeClock::load(&db, now).map_err(in_error("reading its age"))?;
         mark.write(dir).map_err(not_writable(dir))?;
-        let mut outbox = Self { db, dir: dir.to_owned(), path, limits, mark, _lock: lock };
+        let (limits, retention) = (options.limits, options.retention);
+        let mut outbox = Self { db, dir: dir.to_owned(), path, limits, retention, scribe, stream, age, mark, high, _lock: lock };
         // The limits may have shrunk since the last time.
         outbox.commit(&[], now)?;
-        Ok((outbox, Opened { session: store::unsigned(session), salvage }))
+        Ok((outbox, Opened { session: store::unsigned(session), stream, salvage }))
     }
 
     /// Another handle on the same store, for the net thread.
@@ -82,7 +111,7 @@ impl Outbox {
     /// # Errors
     /// When the store can't be opened a second time.
     pub fn outlet(&self) -> Result<Outlet, OutboxError> {
-        Outlet::open(&self.dir)
+        Outlet::with(&self.dir, self.scribe.clone())
     }
 
     /// Stores all drafts in one transaction, synced to the disk before it returns, and evicts what then is over the limits.
@@ -90,20 +119,74 @@ impl Outbox {
     ///
     /// # Errors
     /// When one draft alone is over the cap, or the disk fails; nothing is stored then, and no number is used up.
-    pub fn commit(&mut self, drafts: &[Draft], now: UtcTime) -> Result<Vec<Seq>, OutboxError> {
+    pub fn commit(&mut self, drafts: &[Draft], now: CaptureTime) -> Result<Vec<Seq>, OutboxError> {
+        self.commit_with(drafts, &[], now)
+    }
+
+    /// Gaps that no report names yet, oldest first, at most `limit`; none while `reports` reports wait for delivery.
+    ///
+    /// # Errors
+    /// When the disk fails.
+    pub fn untold_gaps(&self, limit: u64, reports: u64) -> Result<Vec<Gap>, OutboxError> {
+        gap::untold(&self.db, limit, reports).map_err(store_error(&self.path, "reading gaps"))
+    }
+
+    /// Stores a report that names `gaps`. Should the report be lost itself, they are untold again.
+    ///
+    /// # Errors
+    /// As for [`Self::commit`].
+    pub fn commit_report(&mut self, report: Draft, gaps: &[Gap], now: CaptureTime) -> Result<Seq, OutboxError> {
+        let seqs = self.commit_with(&[report], gaps, now)?;
+        // Invariant: one draft, one number.
+        Ok(seqs[0])
+    }
+
+    fn commit_with(&mut self, drafts: &[Draft], told: &[Gap], now: CaptureTime) -> Result<Vec<Seq>, OutboxError> {
         if let Some(draft) = drafts.iter().find(|d| d.cost_bytes() > self.limits.max_bytes) {
             let (topic, bytes) = (draft.topic.clone(), draft.cost_bytes());
             return Err(OutboxError::DraftTooLarge { topic, bytes, max_bytes: self.limits.max_bytes });
         }
         let next = store::meta(&self.db, "next_seq").map_err(store_error(&self.path, "reading the sequence"))?.unwrap_or(1);
-        if next.saturating_add(i64::try_from(drafts.len()).unwrap_or(i64::MAX)) >= self.mark.below {
-            let after = next.saturating_add(i64::try_from(drafts.len()).unwrap_or(i64::MAX));
+        let after = next.saturating_add(i64::try_from(drafts.len()).unwrap_or(i64::MAX));
+        if after >= self.mark.below {
             let oldest = oldest(&self.db).map_err(store_error(&self.path, "reading the sequence"))?.unwrap_or(next);
-            let mark = Mark::reserve(after, oldest, self.mark.session);
+            let mark = Mark::reserve(after, oldest, self.mark.session, self.stream);
             mark.write(&self.dir).map_err(|source| OutboxError::NotWritable { path: self.dir.clone(), source })?;
             self.mark = mark;
         }
-        commit(&mut self.db, drafts, next, self.limits, now).map_err(store_error(&self.path, "committing"))
+        let seqs = self.transact(drafts, told, next, now).map_err(store_error(&self.path, "committing"))?;
+        if let Some(last) = seqs.last()
+            && let Err(error) = self.high.write(last.0)
+        {
+            // What was committed is safe; only the second guard against a torn log is missing.
+            tracing::warn!(%error, "the highest number can't be noted beside the store");
+        }
+        Ok(seqs)
+    }
+
+    fn transact(&mut self, drafts: &[Draft], told: &[Gap], next: i64, now: CaptureTime) -> rusqlite::Result<Vec<Seq>> {
+        let tx = self.db.transaction_with_behavior(TransactionBehavior::Immediate)?;
+        let age_s = self.age.now_s(now);
+        // Read from the store each time: what a failed transaction had in mind never counts.
+        let mut head = store::chain(&tx)?.map_or_else(Link::default, |(_, head)| head);
+        let seqs: Vec<Seq> = (next..).map(Seq).take(drafts.len()).collect();
+        for (seq, draft) in seqs.iter().zip(drafts) {
+            let (row, link) = self.scribe.write(self.stream, *seq, head, draft, (now.utc, age_s));
+            row.insert(&tx)?;
+            head = link;
+        }
+        if let Some(last) = seqs.last() {
+            store::set_meta(&tx, "next_seq", last.0 + 1)?;
+            store::set_chain(&tx, self.stream, head)?;
+            gap::tell(&tx, told, *last)?;
+        }
+        self.age.save(&tx, now)?;
+        let old = expired(&tx, self.retention, age_s)?;
+        store::lose(&tx, &old, GapReason::Expired, now.utc)?;
+        let victims = victims(&tx, self.limits)?;
+        store::lose(&tx, &victims, GapReason::Evicted, now.utc)?;
+        tx.commit()?;
+        Ok(seqs)
     }
 
     /// What is stored and what is missing.
@@ -115,19 +198,43 @@ impl Outbox {
     }
 }
 
-fn commit(db: &mut Connection, drafts: &[Draft], next: i64, limits: Limits, now: UtcTime) -> rusqlite::Result<Vec<Seq>> {
+/// Numbers up to `given` were given, though the store does not know of all of them: they are missing.
+fn skip_to(db: &mut Connection, given: i64, mark: Mark, now: UtcTime) -> rusqlite::Result<()> {
+    let next = store::meta(db, "next_seq")?.unwrap_or(1);
+    if given < next {
+        return Ok(());
+    }
     let tx = db.transaction_with_behavior(TransactionBehavior::Immediate)?;
-    let seqs: Vec<Seq> = (next..).map(Seq).take(drafts.len()).collect();
-    for (seq, draft) in seqs.iter().zip(drafts) {
-        store::insert(&tx, *seq, now, draft)?;
+    let first = if next == 1 { mark.oldest.clamp(1, given) } else { next };
+    gap::add(&tx, Seq(first), Seq(given), GapReason::Damaged, now)?;
+    store::set_meta(&tx, "next_seq", given + 1)?;
+    tx.commit()
+}
+
+fn new_stream() -> io::Result<StreamId> {
+    let mut id = [0; 8];
+    File::open("/dev/urandom")?.read_exact(&mut id)?;
+    Ok(StreamId(id))
+}
+
+/// Rows that have waited longer than their class may, some at a time.
+fn expired(db: &Connection, retention: Retention, age_s: i64) -> rusqlite::Result<Vec<Seq>> {
+    let mut found = Vec::new();
+    for (rank, keep) in (0_i64..).zip(retention.by_rank()) {
+        let Some(keep) = keep else { continue };
+        let bound = age_s.saturating_sub(i64::try_from(keep.as_secs()).unwrap_or(i64::MAX));
+        // Ages grow with numbers, so the first one that may stay ends the walk.
+        let mut select = db.prepare_cached("SELECT seq, age_s FROM envelope WHERE rank = ? ORDER BY seq")?;
+        let mut rows = select.query([rank])?;
+        while found.len() < EXPIRE_AT_ONCE {
+            let Some(row) = rows.next()? else { break };
+            if row.get::<_, i64>(1)? >= bound {
+                break;
+            }
+            found.push(Seq(row.get(0)?));
+        }
     }
-    if let Some(last) = seqs.last() {
-        store::set_meta(&tx, "next_seq", last.0 + 1)?;
-    }
-    let victims = victims(&tx, limits)?;
-    store::lose(&tx, &victims, GapReason::Evicted, now)?;
-    tx.commit()?;
-    Ok(seqs)
+    Ok(found)
 }
 
 /// The rows to go, in eviction order, so that the rest is within the limits.
@@ -150,10 +257,16 @@ fn victims(db: &Connection, limits: Limits) -> rusqlite::Result<Vec<Seq>> {
     Ok(victims)
 }
 
-/// Opens the store if it is sound, making it if there is none. None: it is there and damaged.
-fn open_sound(path: &Path, mark: Mark) -> Result<Option<Connection>, OutboxError> {
+/// Opens the store if it is sound, making it if there is none and bringing an older one up. None: it is there and damaged.
+fn open_sound(
+    path: &Path,
+    mark: Mark,
+    stream: StreamId,
+    scribe: &Scribe,
+    now: UtcTime,
+) -> Result<Option<Connection>, OutboxError> {
     let opened = store::connect(path, Sync::EveryCommit).and_then(|mut db| {
-        let version = store::ensure_schema(&mut db)?;
+        let version = store::ensure_schema(&mut db, stream)?;
         Ok((db, version))
     });
     let sound = opened.and_then(|(db, version)| {
@@ -163,6 +276,10 @@ fn open_sound(path: &Path, mark: Mark) -> Result<Option<Connection>, OutboxError
     match sound {
         Ok((_, found, _)) if found > SCHEMA_VERSION => {
             Err(OutboxError::Newer { path: path.to_owned(), found, known: SCHEMA_VERSION })
+        }
+        Ok((mut db, 1, true)) => {
+            migrate::from_1(&mut db, stream, scribe, now).map_err(store_error(path, "bringing an older store up"))?;
+            Ok(Some(db))
         }
         Ok((db, SCHEMA_VERSION, true)) => Ok(Some(db)),
         Ok(_) => Ok(None),
@@ -190,9 +307,9 @@ fn begin_session(db: &mut Connection, found: Mark) -> rusqlite::Result<i64> {
     Ok(session)
 }
 
-fn current_mark(db: &Connection, session: i64) -> rusqlite::Result<Mark> {
+fn current_mark(db: &Connection, session: i64, stream: StreamId) -> rusqlite::Result<Mark> {
     let next = store::meta(db, "next_seq")?.unwrap_or(1);
-    Ok(Mark::reserve(next, oldest(db)?.unwrap_or(next), session))
+    Ok(Mark::reserve(next, oldest(db)?.unwrap_or(next), session, stream))
 }
 
 fn oldest(db: &Connection) -> rusqlite::Result<Option<i64>> {

@@ -13,11 +13,11 @@ use tokio::sync::{Notify, mpsc};
 use super::latency::Latency;
 use super::pipeline::{Evidence, Outcome};
 use crate::anpr::record::{AlertPhase, PassageId};
-use crate::clock::{Backoff, Clock, ClockSource};
+use crate::clock::{Backoff, Clock, ClockSource, MonoTime};
 use crate::outbox::{Draft, Lane, Outbox, OutboxError, Qos};
 use crate::publish::mqtt::Live;
 use crate::publish::topic::{Picture, Topics};
-use crate::publish::wire::{self, AlertMessage, AuditMessage, DisplayMessage, Message, ReadMessage, UnreadMessage};
+use crate::publish::wire::{self, AlertMessage, AuditMessage, DisplayMessage, GapMessage, Message, ReadMessage, UnreadMessage};
 use crate::vision::evidence::{EvidenceOptions, overview_jpeg, patch_jpeg};
 
 /// Media type of pictures.
@@ -144,7 +144,14 @@ pub struct Recorder {
     pub stats: Arc<RecorderStats>,
     /// Set when waiting for a refusing disk must end: shutdown with a deadline.
     pub give_up: Arc<AtomicBool>,
+    /// When to look next for what is too old.
+    pub next_expiry: MonoTime,
 }
+
+/// Reports of gaps that may wait for delivery at one time: an outbox that is full must not be filled by them.
+const REPORTS: u64 = 16;
+/// Between two looks for what is too old.
+const EXPIRE_EVERY: Duration = Duration::from_mins(1);
 
 /// Outcomes committed together under load: one sync serves them all.
 const GROUP: usize = 16;
@@ -157,6 +164,7 @@ impl Recorder {
             self.stats.beat_nanos.store(self.clock.now().mono.as_nanos(), Ordering::Relaxed);
             let taken = self.outcomes.recv_timeout(Duration::from_millis(500));
             self.audit();
+            self.keep_house();
             let first = match taken {
                 Ok(outcome) => outcome,
                 Err(RecvTimeoutError::Timeout) => continue,
@@ -172,6 +180,32 @@ impl Recorder {
                     self.show(&outcomes);
                 }
             }
+        }
+    }
+
+    /// Lets go what is too old, and writes reports of gaps that the back office has not been told of.
+    fn keep_house(&mut self) {
+        let now = self.clock.now();
+        if now.mono >= self.next_expiry {
+            self.next_expiry = now.mono.plus(EXPIRE_EVERY);
+            // What fails here fails at the next record too, and is told there.
+            drop(self.outbox.commit(&[], now));
+        }
+        for _ in 0..REPORTS {
+            let gaps = self.outbox.untold_gaps(wire::MAX_GAPS_A_MESSAGE as u64, REPORTS).unwrap_or_default();
+            if gaps.is_empty() {
+                return;
+            }
+            let message = GapMessage::new(&self.clerk.source, &gaps, now.utc);
+            let report = match text::<GapMessage>(self.clerk.topics.gap(), Lane::Health, true, &message) {
+                Ok(report) => report,
+                Err(e) => return tracing::error!("a gap can't be told: {e}"),
+            };
+            if self.outbox.commit_report(report, &gaps, now).is_err() {
+                return; // the gaps are still there, and so is the next turn
+            }
+            self.stats.committed.fetch_add(1, Ordering::Relaxed);
+            self.wake.notify_one();
         }
     }
 
@@ -232,7 +266,7 @@ impl Recorder {
     fn commit(&mut self, mut drafts: Vec<Draft>) -> bool {
         let mut backoff = Backoff::new(Duration::from_millis(200), Duration::from_secs(10), 1);
         loop {
-            match self.outbox.commit(&drafts, self.clock.now().utc) {
+            match self.outbox.commit(&drafts, self.clock.now()) {
                 Ok(seqs) => {
                     self.stats.committed.fetch_add(u64::try_from(seqs.len()).unwrap_or(0), Ordering::Relaxed);
                     self.stats.stalled.store(false, Ordering::Relaxed);

@@ -124,7 +124,7 @@ impl Daemon {
             .map(|_| Vision::load(&runtime, &settings.models_dir, &settings.vision))
             .collect::<Result<Vec<_>, _>>()?;
         let now = clock.now();
-        let (outbox, opened) = Outbox::open(&settings.state_dir, settings.outbox, now.utc)?;
+        let (outbox, opened) = Outbox::open(&settings.state_dir, super::keys::outbox_options(&settings)?, now)?;
         if let Some(salvage) = &opened.salvage {
             tracing::error!(?salvage, "the outbox was damaged; what could be read was carried over");
         }
@@ -186,6 +186,7 @@ impl Daemon {
             clock: Arc::clone(&clock),
             stats: Arc::clone(&recorder_stats),
             give_up: Arc::clone(&give_up),
+            next_expiry: now.mono,
         };
         let recorder = spawn("recorder".into(), move || recorder.run())?;
 

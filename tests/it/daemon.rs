@@ -104,7 +104,8 @@ fn daemon_killed_with_records_on_disk_delivers_them_after_its_restart() {
     let dir = tempfile::tempdir().unwrap();
     let config = program::configuration(dir.path(), broker.port, "no_subscriber = 'hold'\n");
     let mut first = Daemon::start(dir.path(), &config);
-    let stored = || kerbside::outbox::Outlet::open(&dir.path().join("state")).and_then(|o| o.stats()).map_or(0, |s| s.rows());
+    let stored =
+        || kerbside::outbox::Outlet::open(&dir.path().join("state"), None).and_then(|o| o.stats()).map_or(0, |s| s.rows());
     wait_for("ten envelopes on disk", || stored() >= 10);
     let log = std::fs::read_to_string(dir.path().join("daemon.log")).unwrap();
     assert!(log.contains(&format!("127.0.0.1:{}", broker.port)) && log.contains("can't be reached"), "{log}");

@@ -141,7 +141,7 @@ fn sync_brings_a_list_then_a_delta_and_keeps_the_good_one_through_bad_ones_and_a
     assert_eq!(daemon.stop(), Some(0));
     broker.kill();
     let second = Daemon::start(bench.dir.path(), &config);
-    let stored = || kerbside::outbox::Outlet::open(&bench.at("state")).and_then(|o| o.stats()).map_or(0, |s| s.rows());
+    let stored = || kerbside::outbox::Outlet::open(&bench.at("state"), None).and_then(|o| o.stats()).map_or(0, |s| s.rows());
     let before = stored();
     wait_for("records without a broker", || stored() > before + 30);
     broker.restart();

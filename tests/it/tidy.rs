@@ -32,7 +32,7 @@ const OWNERS: [(&str, &[&str]); 15] = [
     ("serde", &["src/publish/wire", "src/publish/sync/", "src/config/raw.rs", "src/vision/manifest.rs", "src/cli/"]),
     ("tokio", &["src/publish/", "src/runtime/", "src/cli/"]),
     ("libc::", &["src/clock.rs"]),
-    ("age::", &["src/keys.rs", "src/publish/sync/"]),
+    ("age::", &["src/keys", "src/publish/sync/"]),
     ("ed25519_dalek", &["src/keys.rs"]),
     ("flate2", &["src/publish/sync/"]),
     ("chacha20poly1305", &["src/outbox/"]),

@@ -9,12 +9,13 @@ use anyhow::{Context, anyhow};
 
 use super::now;
 use crate::cli::{Exit, Failure, run};
+use crate::clock::{Clock, SystemClock};
 use crate::config;
 use crate::outbox::Outbox;
 use crate::publish::sync::inbox;
 use crate::publish::sync::keeper::{Happening, is_held};
 use crate::publish::wire;
-use crate::runtime::{hotlists, recorder};
+use crate::runtime::{hotlists, keys, recorder};
 
 /// Time that a running daemon has for a large list.
 const PATIENCE: Duration = Duration::from_secs(120);
@@ -84,7 +85,8 @@ fn audit(settings: &config::Settings, said: &[Happening]) -> Result<(), Failure>
     let source =
         wire::Source { device: settings.device.clone(), models: wire::Models { detector: String::new(), reader: String::new() } };
     let entries: Vec<_> = said.iter().map(|happening| hotlists::audit_entry(&source, happening, now())).collect();
-    let (mut outbox, _) = Outbox::open(&settings.state_dir, settings.outbox, now()).map_err(Failure::software)?;
-    outbox.commit(&recorder::audit_drafts(&settings.topics, &entries), now()).map_err(Failure::software)?;
+    let options = keys::outbox_options(settings).map_err(Failure::config)?;
+    let (mut outbox, _) = Outbox::open(&settings.state_dir, options, SystemClock.now()).map_err(Failure::software)?;
+    outbox.commit(&recorder::audit_drafts(&settings.topics, &entries), SystemClock.now()).map_err(Failure::software)?;
     Ok(())
 }

@@ -71,7 +71,7 @@ fn list_id(text: &str) -> Result<String, String> {
 
 /// Runs the subcommand.
 pub(super) fn main(args: &Args) -> Result<Exit, Failure> {
-    let key = SigningKey::load(&args.key).map_err(Failure::config)?;
+    let key = SigningKey::load(&args.key, true).map_err(Failure::config)?;
     let created = args.created.unwrap_or_else(super::now);
     let rows = rows(&args.input)?;
     let base = match (&args.base, &args.base_sealed) {

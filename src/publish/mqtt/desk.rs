@@ -133,6 +133,12 @@ impl Desk {
         self.put_off.iter().filter(move |(_, p)| p.until > now).map(|(seq, _)| *seq)
     }
 
+    /// Rows that have waited long enough.
+    pub(super) fn due(&self) -> impl Iterator<Item = Seq> {
+        let now = Instant::now();
+        self.put_off.iter().filter(move |(_, p)| p.until <= now).map(|(seq, _)| *seq)
+    }
+
     /// When the next of them is due.
     pub(super) fn next_due(&self) -> Option<Instant> {
         let now = Instant::now();

@@ -22,7 +22,7 @@ use super::client::{CONNECT_TIMEOUT_S, client_options, is_hang_up, received, wil
 use super::desk::Desk;
 use super::stats::count;
 use super::{MAX_WINDOW, NoSubscriber};
-use crate::outbox::Seq;
+use crate::outbox::{Cursors, Seq};
 
 /// Requests that the client can hold besides the window: fleeting messages, the subscription, the disconnect.
 const SPARE_REQUESTS: usize = 32;
@@ -62,6 +62,8 @@ struct Epoch<'a> {
     /// Acknowledged rows, still stored.
     arrived: BTreeSet<Seq>,
     release_at: Option<Instant>,
+    /// How far the store was looked through in this epoch.
+    cursors: Cursors,
     window: usize,
     max_packet: usize,
     retain: bool,
@@ -105,6 +107,7 @@ pub(super) async fn run_once(desk: &mut Desk, shutdown: &mut watch::Receiver<boo
         flying: BTreeMap::new(),
         arrived: BTreeSet::new(),
         release_at: None,
+        cursors: Cursors::default(),
         window: usize::from(window),
         max_packet: usize::MAX,
         retain: true,

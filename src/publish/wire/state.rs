@@ -136,7 +136,7 @@ pub struct GapWire {
     pub last_seq: u64,
     /// How many of these are missing.
     pub count: u64,
-    /// `evicted`, `too_large`, `damaged` or `several`.
+    /// `evicted`, `expired`, `purged`, `too_large`, `damaged` or `several`.
     pub reason: String,
     /// When it was noted, UTC.
     pub noted: String,
@@ -165,6 +165,9 @@ pub struct OutboxHealth {
     pub next_seq: u64,
     /// Numbers missing in all, for whatever reason.
     pub missing: u64,
+    /// Of these, the ones whose report has not reached the broker (or the back office, where it confirms) yet.
+    #[serde(default)]
+    pub undeclared: u64,
     /// The oldest gaps, at most [`MAX_GAPS`].
     pub gaps: Vec<GapWire>,
 }
@@ -180,7 +183,8 @@ impl OutboxHealth {
             lanes: Lane::ALL.into_iter().map(lane).collect(),
             oldest_age_s: stats.oldest_age_s(now),
             next_seq: stats.next_seq,
-            missing: stats.evicted + stats.too_large + stats.damaged,
+            missing: stats.missing(),
+            undeclared: stats.undeclared,
             gaps: gaps.iter().take(MAX_GAPS).map(GapWire::from).collect(),
         }
     }

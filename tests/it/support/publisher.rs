@@ -9,7 +9,7 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use kerbside::clock::{Clock, SystemClock};
-use kerbside::outbox::{Draft, Lane, Limits, Outbox, Qos, Seq, Stats};
+use kerbside::outbox::{Draft, Lane, Limits, Outbox, OutboxOptions, Qos, Seq, Stats};
 use kerbside::publish::mqtt::{
     BrokerOptions, Live, MqttCounters, MqttOptions, MqttStats, Ports, Presence, Received, Subscriber, SubscriberOptions, run,
 };
@@ -94,8 +94,8 @@ impl Publisher {
     /// Starts one on an outbox, with drafts already in it.
     pub fn start_with(options: MqttOptions, dir: &Arc<tempfile::TempDir>, drafts: &[Draft]) -> Self {
         let limits = Limits { max_bytes: 64 << 20, max_rows: 100_000 };
-        let (mut outbox, _) = Outbox::open(dir.path(), limits, SystemClock.now().utc).unwrap();
-        outbox.commit(drafts, SystemClock.now().utc).unwrap();
+        let (mut outbox, _) = Outbox::open(dir.path(), OutboxOptions::plain(limits), SystemClock.now()).unwrap();
+        outbox.commit(drafts, SystemClock.now()).unwrap();
         let (stats, wake, kill) = (Arc::new(MqttStats::default()), Arc::new(Notify::new()), Arc::new(Notify::new()));
         let (live, live_rx) = mpsc::channel(64);
         let (downlink_tx, downlink) = mpsc::channel(64);
@@ -124,7 +124,7 @@ impl Publisher {
 
     /// Commits and wakes the net thread, as the recorder does.
     pub fn commit(&mut self, drafts: &[Draft]) -> Vec<Seq> {
-        let seqs = self.outbox.commit(drafts, SystemClock.now().utc).unwrap();
+        let seqs = self.outbox.commit(drafts, SystemClock.now()).unwrap();
         self.wake.notify_one();
         seqs
     }

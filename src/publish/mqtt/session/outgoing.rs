@@ -72,16 +72,18 @@ impl Epoch<'_> {
         if room == 0 || self.desk.is_choked() {
             return false;
         }
-        let mut skip: BTreeSet<Seq> = self.flying.keys().chain(&self.arrived).copied().collect();
-        skip.extend(self.desk.waiting());
         let now = self.desk.ports.clock.now().utc;
         let flying_images =
             self.queued.iter().chain(self.by_packet.values()).filter(|t| matches!(t, Ticket::Row { image: true, .. }));
         let image_room = usize::from(self.desk.options.images_in_flight.max(1)).saturating_sub(flying_images.count());
-        let due = self.desk.ports.outlet.next(&TEXT, &skip, room, now).and_then(|mut due| {
+        // Rows that were put off and have come due lie behind the cursors: they are asked for by number.
+        let again: Vec<Seq> =
+            self.desk.due().filter(|seq| !self.flying.contains_key(seq) && !self.arrived.contains(seq)).take(room).collect();
+        let due = self.desk.ports.outlet.fetch(&again, now).and_then(|mut due| {
+            due.extend(self.desk.ports.outlet.next(&TEXT, &self.cursors, room - due.len(), now)?);
             let image_room = image_room.min(room - due.len());
             if image_room > 0 {
-                due.extend(self.desk.ports.outlet.next(&IMAGES, &skip, image_room, now)?);
+                due.extend(self.desk.ports.outlet.next(&IMAGES, &self.cursors, image_room, now)?);
             }
             Ok(due)
         });
@@ -90,7 +92,11 @@ impl Epoch<'_> {
                 // A full answer may have left some behind; with the window full, the next acknowledgement asks again.
                 self.hungry = due.len() == room;
                 let asked = due.len();
-                let sent = due.into_iter().filter_map(|envelope| self.send(envelope)).count();
+                due.iter().for_each(|envelope| self.cursors.pass(envelope.draft.lane, envelope.seq));
+                let waiting: BTreeSet<Seq> = self.desk.waiting().collect();
+                let ready = due.into_iter().filter(|e| !waiting.contains(&e.seq) && !self.flying.contains_key(&e.seq));
+                let ready: Vec<Envelope> = ready.collect();
+                let sent = ready.into_iter().filter_map(|envelope| self.send(envelope)).count();
                 self.hungry |= sent < asked;
                 sent < asked
             }
@@ -105,14 +111,21 @@ impl Epoch<'_> {
 
     /// Hands a row to the client; none when it can't be sent (noted).
     fn send(&mut self, envelope: Envelope) -> Option<Seq> {
-        let Envelope { seq, draft, .. } = envelope;
+        let Envelope { seq, draft, prev, proof, .. } = envelope;
         let historical = seq.get() <= self.history;
+        let mut user_properties = vec![
+            ("schema".to_owned(), draft.schema),
+            ("seq".to_owned(), seq.to_string()),
+            ("stream".to_owned(), self.desk.ports.outlet.stream().to_string()),
+            ("historical".to_owned(), u8::from(historical).to_string()),
+            ("prev".to_owned(), prev.to_string()),
+        ];
+        if let Some(proof) = proof {
+            user_properties.push(("sig".to_owned(), proof.signature.to_string()));
+            user_properties.push(("key".to_owned(), proof.key.to_string()));
+        }
         let properties = PublishProperties {
-            user_properties: vec![
-                ("schema".to_owned(), draft.schema),
-                ("seq".to_owned(), seq.to_string()),
-                ("historical".to_owned(), u8::from(historical).to_string()),
-            ],
+            user_properties,
             message_expiry_interval: draft.expiry_s.filter(|_| !historical),
             content_type: Some(draft.content_type),
             ..PublishProperties::default()
