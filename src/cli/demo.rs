@@ -188,7 +188,7 @@ fn subscribe(port: u16, filter: String, sender: Sender<Received>) -> anyhow::Res
     std::thread::Builder::new().name("demo-subscriber".into()).spawn(move || {
         runtime.block_on(async {
             let broker = BrokerOptions::new("127.0.0.1", port, "kerbside-demo-subscriber");
-            let mut subscriber = Subscriber::new(SubscriberOptions { broker, filters: vec![filter], qos: Qos::AtLeastOnce });
+            let mut subscriber = Subscriber::new(SubscriberOptions::new(broker, vec![filter], Qos::AtLeastOnce));
             subscriber.subscribed().await;
             // Whoever waits for these has gone when sending fails; then the demo is over.
             if ready.send(()).is_ok() {

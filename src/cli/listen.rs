@@ -39,7 +39,7 @@ pub(super) fn main(args: &Args) -> Result<Exit, Failure> {
     let broker = args.broker.options("listen")?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(Failure::software)?;
     runtime.block_on(async {
-        let mut subscriber = Subscriber::new(SubscriberOptions { broker, filters: args.topics.clone(), qos: Qos::AtLeastOnce });
+        let mut subscriber = Subscriber::new(SubscriberOptions::new(broker, args.topics.clone(), Qos::AtLeastOnce));
         // The first connection decides: a wrong address should not look like a quiet road.
         if tokio::time::timeout(std::time::Duration::from_secs(10), subscriber.subscribed()).await.is_err() {
             let why = subscriber.last_error().unwrap_or("it accepted the connection and said nothing");

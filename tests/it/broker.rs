@@ -12,9 +12,9 @@ use std::time::Duration;
 use crate::support::fake_broker::{self, Answer};
 use crate::support::mosquitto::Mosquitto;
 use crate::support::proxy::Proxy;
-use crate::support::publisher::{BASE, Listener, Publisher, draft, options, wait_for};
+use crate::support::publisher::{self, BASE, Listener, Publisher, draft, options, wait_for};
 use kerbside::outbox::{GapReason, Lane, Qos};
-use kerbside::publish::mqtt::{Live, NoSubscriber};
+use kerbside::publish::mqtt::{Live, NoSubscriber, Outbound, Subscriber, SubscriberOptions};
 
 fn reads(from: u64, count: u64) -> Vec<kerbside::outbox::Draft> {
     (from..from + count).map(|n| draft(Lane::Read, n)).collect()
@@ -354,4 +354,86 @@ fn what_the_broker_has_for_us_comes_out_of_the_downlink_in_every_epoch() {
         wait_for("a new epoch", || device.counters().epochs > epochs);
         while device.downlink.try_recv().is_ok() {}
     }
+}
+
+#[test]
+fn a_receiver_with_a_session_gets_again_what_it_did_not_acknowledge() {
+    let broker = Mosquitto::start("");
+    let receiver = || {
+        let mut options =
+            SubscriberOptions::new(publisher::broker(broker.port, "receiver"), vec![format!("{BASE}/read")], Qos::AtLeastOnce);
+        options.session_expiry_s = Some(600);
+        options.receive_maximum = Some(8);
+        Subscriber::new(options)
+    };
+    publisher::runtime().block_on(async {
+        let mut first = receiver();
+        first.subscribed().await;
+        first.close().await;
+        // Published while it is away: the broker has it in store.
+        let mut publisher = Publisher::start(options(broker.port, "p"));
+        publisher.commit(&reads(0, 30));
+        publisher.wait_until_empty();
+
+        let mut second = receiver();
+        let mut seen = Vec::new();
+        for _ in 0..8 {
+            seen.push(second.next().await.seq.unwrap());
+        }
+        assert!(tokio::time::timeout(Duration::from_millis(200), second.next()).await.is_err(), "more than it asked for");
+        drop(second); // nothing was acknowledged
+        let mut third = receiver();
+        for seq in 1..=30 {
+            let message = third.next().await;
+            assert_eq!(message.seq, Some(seq), "in order, from the first unacknowledged one");
+            assert!(third.acknowledge(&message));
+        }
+        third.close().await;
+        let mut fourth = receiver();
+        fourth.subscribed().await;
+        assert!(tokio::time::timeout(Duration::from_millis(300), fourth.next()).await.is_err(), "all were acknowledged");
+    });
+}
+
+#[test]
+fn a_command_gets_its_answer_with_its_correlation_data() {
+    let broker = Mosquitto::start("");
+    let mut device = Publisher::start(options(broker.port, "box"));
+    device.filters.send_replace(BTreeSet::from([format!("{BASE}/cmd/#")]));
+    let answers = "kerbside/v1/o/office/answers";
+    publisher::runtime().block_on(async {
+        let mut office = Subscriber::new(SubscriberOptions::new(
+            publisher::broker(broker.port, "office"),
+            vec![answers.into()],
+            Qos::AtLeastOnce,
+        ));
+        office.subscribed().await;
+        let mut command = None;
+        while command.is_none() {
+            let ask = Outbound {
+                topic: format!("{BASE}/cmd/ping"),
+                schema: "kerbside.command/1".into(),
+                payload: b"{}".to_vec(),
+                response_topic: Some(answers.into()),
+                correlation: Some(b"7\0".to_vec()),
+                ..Outbound::default()
+            };
+            office.publish(ask).unwrap();
+            assert!(tokio::time::timeout(Duration::from_millis(100), office.next()).await.is_err());
+            command = device.downlink.try_recv().ok();
+        }
+        let command = command.unwrap();
+        assert_eq!((command.response_topic.as_deref(), command.correlation.as_deref()), (Some(answers), Some(&b"7\0"[..])));
+        let answer = Live::Answer {
+            topic: command.response_topic.unwrap(),
+            schema: "kerbside.answer/1".into(),
+            payload: b"{\"ok\":true}".to_vec(),
+            correlation: command.correlation,
+        };
+        device.live.try_send(answer).unwrap();
+        let answer = office.next().await;
+        assert_eq!((answer.schema.as_deref(), answer.correlation.as_deref()), (Some("kerbside.answer/1"), Some(&b"7\0"[..])));
+        assert!(!answer.retained && answer.seq.is_none());
+        assert_eq!(office.unacknowledged(), 0);
+    });
 }

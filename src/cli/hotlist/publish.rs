@@ -146,7 +146,7 @@ async fn publish(args: &Args, sealed: &SealedFile, trust: &TrustedKeys, topics: 
 
 /// What the broker retains on a topic.
 async fn present(broker: &BrokerOptions, topic: &str, args: &Args) -> Result<Option<Vec<u8>>, Failure> {
-    let options = SubscriberOptions { broker: broker.clone(), filters: vec![topic.to_owned()], qos: Qos::AtLeastOnce };
+    let options = SubscriberOptions::new(broker.clone(), vec![topic.to_owned()], Qos::AtLeastOnce);
     let mut subscriber = Subscriber::new(options);
     if tokio::time::timeout(Duration::from_secs(10), subscriber.subscribed()).await.is_err() {
         let why = subscriber.last_error().unwrap_or("it accepted the connection and said nothing");
@@ -212,7 +212,7 @@ async fn wait(
 ) -> Result<Exit, Failure> {
     let topic = topics.hotlist_state(&manifest.list).map_err(Failure::software)?;
     let broker = args.broker.options("hotlist-wait")?;
-    let mut subscriber = Subscriber::new(SubscriberOptions { broker, filters: vec![topic], qos: Qos::AtLeastOnce });
+    let mut subscriber = Subscriber::new(SubscriberOptions::new(broker, vec![topic], Qos::AtLeastOnce));
     let number = manifest.number.to_string();
     let mut last = None;
     let outcome = tokio::time::timeout(patience, async {

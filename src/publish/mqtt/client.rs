@@ -55,6 +55,13 @@ pub(super) fn received(publish: &Publish) -> Received {
         retained: publish.retain,
         content_type: properties.and_then(|p| p.content_type.clone()),
         expiry_s: properties.and_then(|p| p.message_expiry_interval),
+        stream: user("stream").map(str::to_owned),
+        prev: user("prev").map(str::to_owned),
+        sig: user("sig").map(str::to_owned),
+        key: user("key").map(str::to_owned),
+        response_topic: properties.and_then(|p| p.response_topic.clone()),
+        correlation: properties.and_then(|p| p.correlation_data.as_ref().map(|c| c.to_vec())),
+        token: None,
     }
 }
 

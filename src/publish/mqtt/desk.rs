@@ -1,6 +1,6 @@
 //! What outlives an epoch: the outlet, the newest live messages, and which rows have to wait. Net thread; no network here.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
 
 use tokio::time::Instant;
@@ -36,6 +36,15 @@ pub(super) struct Latest {
     pub(super) dirty: bool,
 }
 
+/// An answer on its way.
+#[derive(Debug)]
+pub(super) struct Answer {
+    pub(super) topic: String,
+    pub(super) schema: String,
+    pub(super) payload: Vec<u8>,
+    pub(super) correlation: Option<Vec<u8>>,
+}
+
 /// State across epochs.
 #[derive(Debug)]
 pub(super) struct Desk {
@@ -44,6 +53,8 @@ pub(super) struct Desk {
     pub(super) latest: BTreeMap<String, Latest>,
     /// Fleeting messages of this epoch, not yet handed on.
     pub(super) fleeting: Vec<(String, String, Vec<u8>)>,
+    /// Answers of this epoch, not yet handed on.
+    pub(super) answers: VecDeque<Answer>,
     put_off: BTreeMap<Seq, PutOff>,
     /// Rows that were in flight when an epoch ended.
     unsettled: BTreeSet<Seq>,
@@ -54,7 +65,16 @@ impl Desk {
     pub(super) fn new(options: MqttOptions, ports: Ports) -> Self {
         let presence = Latest { schema: options.presence.schema.clone(), payload: options.presence.online.clone(), dirty: true };
         let latest = BTreeMap::from([(options.presence.topic.clone(), presence)]);
-        Self { options, ports, latest, fleeting: Vec::new(), put_off: BTreeMap::new(), unsettled: BTreeSet::new(), barren: 0 }
+        Self {
+            options,
+            ports,
+            latest,
+            fleeting: Vec::new(),
+            answers: VecDeque::new(),
+            put_off: BTreeMap::new(),
+            unsettled: BTreeSet::new(),
+            barren: 0,
+        }
     }
 
     /// Keeps a live message, or drops it when it is of the moment and there is no connection.
@@ -64,14 +84,20 @@ impl Desk {
             Live::Fleeting { topic, schema, payload } if connected && self.fleeting.len() < 16 => {
                 self.fleeting.push((topic, schema, payload));
             }
-            Live::Fleeting { .. } => count(&self.ports.stats.live_dropped),
+            Live::Answer { topic, schema, payload, correlation } if connected && self.answers.len() < 16 => {
+                self.answers.push_back(Answer { topic, schema, payload, correlation });
+            }
+            Live::Fleeting { .. } | Live::Answer { .. } => count(&self.ports.stats.live_dropped),
         }
     }
 
     /// A new connection: everything live is to be told again.
     pub(super) fn begin_epoch(&mut self) {
         self.latest.values_mut().for_each(|l| l.dirty = true);
+        let late = self.fleeting.len() + self.answers.len();
+        (0..late).for_each(|_| count(&self.ports.stats.live_dropped));
         self.fleeting.clear();
+        self.answers.clear();
     }
 
     /// A connection ended with `flying` in the air. `blamed`: the broker itself closed it, after rows had been sent and none

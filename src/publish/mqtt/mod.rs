@@ -29,7 +29,7 @@ use crate::outbox::Outlet;
 
 pub use retain::{RetainError, Retained, retain};
 pub use stats::{MqttCounters, MqttStats};
-pub use subscriber::{Subscriber, SubscriberOptions};
+pub use subscriber::{NotSent, Outbound, Subscriber, SubscriberOptions};
 
 /// The largest window: mosquitto's own receive maximum is 20.
 pub const MAX_WINDOW: u16 = 16;
@@ -178,6 +178,17 @@ pub enum Live {
         /// JSON.
         payload: Vec<u8>,
     },
+    /// QoS 1, not retained, dropped (and counted) when there is no connection: the answer to a command.
+    Answer {
+        /// Where the command wants it.
+        topic: String,
+        /// Name and version of its schema.
+        schema: String,
+        /// JSON.
+        payload: Vec<u8>,
+        /// What the command gave to know its answer by.
+        correlation: Option<Vec<u8>>,
+    },
     /// QoS 0, dropped (and counted) when there is no connection: health.
     Fleeting {
         /// Its topic.
@@ -208,6 +219,27 @@ pub struct Received {
     pub content_type: Option<String>,
     /// Seconds that it still was good for when the broker handed it on; none for ever.
     pub expiry_s: Option<u32>,
+    /// The stream that `seq` is of, 16 hexadecimal digits; none for live messages.
+    pub stream: Option<String>,
+    /// The link of the envelope before it, 64 hexadecimal digits; none where nothing is signed.
+    pub prev: Option<String>,
+    /// The device's signature over its own link, base64.
+    pub sig: Option<String>,
+    /// The key that made it, 16 hexadecimal digits.
+    pub key: Option<String>,
+    /// Where its sender wants an answer.
+    pub response_topic: Option<String>,
+    /// What its sender knows the answer by.
+    pub correlation: Option<Vec<u8>>,
+    /// What an acknowledgement of it has to name.
+    token: Option<Token>,
+}
+
+/// A message that the broker waits for a word on: which connection brought it, and under which packet id.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Token {
+    connection: u64,
+    packet: u16,
 }
 
 /// What the net thread is connected to inside the program.

@@ -46,6 +46,7 @@ pub(super) struct Failure {
 enum Ticket {
     Row { seq: Seq, image: bool },
     Latest,
+    Answer,
     Fleeting,
 }
 
@@ -346,7 +347,7 @@ impl Epoch<'_> {
     fn leave(&mut self) {
         self.leaving = Some(Leaving::Draining(Instant::now() + self.desk.options.drain));
         let presence = self.desk.options.presence.clone();
-        self.publish_live(&presence.topic, &presence.schema, presence.offline, Ticket::Latest);
+        self.publish_live(&presence.topic, &presence.schema, presence.offline, None, Ticket::Latest);
     }
 
     fn close(mut self, ended: End) -> Result<(), Failure> {

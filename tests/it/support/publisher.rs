@@ -41,7 +41,8 @@ pub fn draft(lane: Lane, n: u64) -> Draft {
     }
 }
 
-fn runtime() -> tokio::runtime::Runtime {
+/// A runtime as the net thread has it.
+pub fn runtime() -> tokio::runtime::Runtime {
     tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap()
 }
 
@@ -58,7 +59,8 @@ pub fn options(port: u16, id: &str) -> MqttOptions {
     options
 }
 
-fn broker(port: u16, id: &str) -> BrokerOptions {
+/// A broker on the loopback, with short waits.
+pub fn broker(port: u16, id: &str) -> BrokerOptions {
     let mut broker = BrokerOptions::new("127.0.0.1", port, id);
     broker.keep_alive = Duration::from_secs(5);
     broker.backoff_floor = Duration::from_millis(40);
@@ -185,7 +187,7 @@ impl Listener {
         let stop = Arc::new(Notify::new());
         let (seen2, connections2, subscribed2) = (Arc::clone(&seen), Arc::clone(&connections), Arc::clone(&subscribed));
         let stop2 = Arc::clone(&stop);
-        let options = SubscriberOptions { broker: broker(port, id), filters: vec![format!("{BASE}/#")], qos };
+        let options = SubscriberOptions::new(broker(port, id), vec![format!("{BASE}/#")], qos);
         let thread = std::thread::spawn(move || {
             runtime().block_on(async move {
                 let mut subscriber = Subscriber::new(options);

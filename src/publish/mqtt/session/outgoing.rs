@@ -30,27 +30,40 @@ impl Epoch<'_> {
             let Some(latest) = self.desk.latest.get_mut(&topic) else { continue };
             latest.dirty = false;
             let (schema, payload) = (latest.schema.clone(), latest.payload.clone());
-            self.publish_live(&topic, &schema, payload, Ticket::Latest);
+            self.publish_live(&topic, &schema, payload, None, Ticket::Latest);
+        }
+        while self.in_window() < self.window
+            && let Some(answer) = self.desk.answers.pop_front()
+        {
+            self.publish_live(&answer.topic, &answer.schema, answer.payload, answer.correlation, Ticket::Answer);
         }
         for (topic, schema, payload) in std::mem::take(&mut self.desk.fleeting) {
             if self.queued.len() < self.window + SPARE_REQUESTS / 2 {
-                self.publish_live(&topic, &schema, payload, Ticket::Fleeting);
+                self.publish_live(&topic, &schema, payload, None, Ticket::Fleeting);
             } else {
                 count(&self.desk.ports.stats.live_dropped);
             }
         }
     }
 
-    pub(super) fn publish_live(&mut self, topic: &str, schema: &str, payload: Vec<u8>, ticket: Ticket) {
+    pub(super) fn publish_live(
+        &mut self,
+        topic: &str,
+        schema: &str,
+        payload: Vec<u8>,
+        correlation: Option<Vec<u8>>,
+        ticket: Ticket,
+    ) {
         let properties = PublishProperties {
             user_properties: vec![("schema".to_owned(), schema.to_owned())],
             content_type: Some(CONTENT_TYPE.to_owned()),
             payload_format_indicator: Some(1),
+            correlation_data: correlation.map(Into::into),
             ..PublishProperties::default()
         };
         let qos = if ticket == Ticket::Fleeting { QoS::AtMostOnce } else { QoS::AtLeastOnce };
         let publish = Publish::new(topic, qos, payload, Some(properties.clone()));
-        let retain = ticket != Ticket::Fleeting && self.retain;
+        let retain = ticket == Ticket::Latest && self.retain;
         let fits = packet_size(&publish) <= self.max_packet;
         if fits && self.client.try_publish_with_properties(topic, qos, retain, publish.payload, properties).is_ok() {
             self.queued.push_back(ticket);
