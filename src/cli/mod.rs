@@ -24,6 +24,7 @@ mod rate;
 mod read;
 mod replay;
 mod run;
+mod schema;
 
 use std::io::Write;
 use std::process::ExitCode;
@@ -107,6 +108,8 @@ enum Command {
     Hotlist(hotlist::Args),
     /// Subscribe to a broker and print records and alerts as they arrive
     Listen(listen::Args),
+    /// Print what the messages look like: JSON Schema for each, AsyncAPI for how they travel
+    Schema(schema::Args),
 }
 
 /// Parses the command line, runs the subcommand, tells of a failure, and gives the exit status.
@@ -131,6 +134,7 @@ pub fn main() -> ExitCode {
         Command::Check(args) => logged(cli.verbose, || check::main(&args)),
         Command::Hotlist(args) => logged(cli.verbose, || hotlist::main(&args)),
         Command::Listen(args) => logged(cli.verbose, || listen::main(&args)),
+        Command::Schema(args) => schema::main(&args),
     };
     match outcome {
         Ok(exit) => code(exit),

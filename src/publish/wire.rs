@@ -17,6 +17,7 @@ mod state;
 #[cfg(test)]
 mod tests;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 pub use convert::{Evidence, Models, Source, short};
@@ -68,7 +69,7 @@ pub trait Message: Serialize + for<'de> Deserialize<'de> {
 }
 
 /// A moment and how far it can be trusted.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct ClockWire {
     /// `system`, or `clip` when counted inside a recording.
     pub source: String,
@@ -79,31 +80,37 @@ pub struct ClockWire {
 }
 
 /// A text with its probability.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct AlternativeWire {
     /// The text, A–Z and 0–9.
+    #[schemars(extend("pattern" = "^[A-Z0-9]*$"))]
     pub vrm: String,
     /// Share of the belief, 0 to 1.
+    #[schemars(range(min = 0.0, max = 1.0))]
     pub confidence: f64,
 }
 
 /// The character that the eye is least sure of.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct WeakestWire {
     /// Its place in `vrm`, counted from 0.
     pub place: u8,
     /// What the eye gives to it, 0 to 1.
+    #[schemars(range(min = 0.0, max = 1.0))]
     pub probability: f64,
 }
 
 /// What was read: the eye's word and grammar's word, side by side.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct DecodedWire {
     /// The winning text, A–Z and 0–9, no spaces.
+    #[schemars(extend("pattern" = "^[A-Z0-9]*$"))]
     pub vrm: String,
     /// Belief that every character of it is right, 0 to 1.
+    #[schemars(range(min = 0.0, max = 1.0))]
     pub confidence: f64,
     /// What the eye alone said.
+    #[schemars(extend("pattern" = "^[A-Z0-9]*$"))]
     pub raw: String,
     /// The format that `vrm` fits, such as `gb_current`, or `none`.
     pub syntax: String,
@@ -112,19 +119,24 @@ pub struct DecodedWire {
     /// The least sure character.
     pub weakest: WeakestWire,
     /// Runner-ups, likeliest first; up to 4.
+    #[schemars(length(max = 4))]
     pub alternatives: Vec<AlternativeWire>,
 }
 
 /// When and where the plate was seen.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct SightingsWire {
     /// The camera's opaque id.
+    #[schemars(extend("pattern" = "^[a-z0-9_-]{1,32}$"))]
     pub camera: String,
     /// First frame with the plate, UTC.
+    #[schemars(extend("format" = "date-time"))]
     pub first: String,
     /// Frame that was read best, UTC: the evidence is of this one.
+    #[schemars(extend("format" = "date-time"))]
     pub best: String,
     /// Last frame with the plate, UTC.
+    #[schemars(extend("format" = "date-time"))]
     pub last: String,
     /// The clock at the best frame.
     pub clock: ClockWire,
@@ -139,16 +151,17 @@ pub struct SightingsWire {
 }
 
 /// Which hotlist was in force.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct HotlistWire {
     /// The list's opaque id.
+    #[schemars(extend("pattern" = "^[a-z0-9_-]{1,32}$"))]
     pub list: String,
     /// Its version.
     pub version: String,
 }
 
 /// A character in which a read and an entry differ.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct DifferenceWire {
     /// Place in `vrm`, counted from 0; for a missing character, that of the one behind it.
     pub place: u8,
@@ -159,9 +172,10 @@ pub struct DifferenceWire {
 }
 
 /// A match with a hotlist entry.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct HitWire {
     /// The list's opaque id.
+    #[schemars(extend("pattern" = "^[a-z0-9_-]{1,32}$"))]
     pub list: String,
     /// `exact`, `look_alike`, `fuzzy` or `wildcard`.
     pub class: String,
@@ -170,12 +184,14 @@ pub struct HitWire {
     /// Where `vrm` and `entry_vrm` differ.
     pub differs: Vec<DifferenceWire>,
     /// How well the listed mark explains what the eye saw, against the mark that was read: 1 for the very mark.
+    #[schemars(range(min = 0.0))]
     pub likelihood_ratio: f64,
     /// `stop`, `assess`, `intelligence` or `silent`. A `silent` hit must not reach anybody near the vehicle.
     pub action: String,
     /// `P0` (most urgent) to `P3`.
     pub priority: String,
     /// Warning markers: codes of two letters, at most [`MAX_MARKERS`].
+    #[schemars(length(max = MAX_MARKERS))]
     pub markers: Vec<String>,
     /// Make of the vehicle as listed; like the following, cut at 32 bytes, or less where the
     /// message would grow too large, and empty where the list says nothing.
@@ -197,18 +213,19 @@ pub struct HitWire {
 }
 
 /// A picture sent under `image/{passage}/{kind}`; the hash ties it to the record.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct EvidenceWire {
     /// `patch` or `overview`: the last level of its topic.
     pub kind: String,
     /// SHA-256 of the JPEG, 64 hexadecimal digits.
+    #[schemars(extend("pattern" = "^[0-9a-f]{64}$"))]
     pub sha256: String,
     /// Size of the JPEG, bytes.
     pub size_bytes: u64,
 }
 
 /// The models that read it.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct ModelsWire {
     /// Name and version of the detector.
     pub detector: String,
@@ -217,13 +234,15 @@ pub struct ModelsWire {
 }
 
 /// A capture record: one vehicle that went past one camera. Topic `read`.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct ReadMessage {
     /// `kerbside.read/1`.
     pub schema: String,
     /// The device's opaque id.
+    #[schemars(extend("pattern" = "^[a-z0-9_-]{1,32}$"))]
     pub device: String,
     /// The passage's id, a UUIDv7; consumers take duplicates out by it.
+    #[schemars(extend("format" = "uuid"))]
     pub passage: String,
     /// What was read.
     #[serde(flatten)]
@@ -238,8 +257,10 @@ pub struct ReadMessage {
     /// Of these, the ones whose own text agrees with the winner (O/0 and I/1 counted alike).
     pub agreeing: u32,
     /// Hotlists in force when the passage closed, in the order of their ids; at most [`MAX_LISTS`].
+    #[schemars(length(max = MAX_LISTS))]
     pub hotlists: Vec<HotlistWire>,
     /// Matches, most urgent first; at most [`MAX_HITS`].
+    #[schemars(length(max = MAX_HITS))]
     pub hits: Vec<HitWire>,
     /// Matches in all.
     pub hits_total: u32,
@@ -250,13 +271,15 @@ pub struct ReadMessage {
 }
 
 /// A passage that could not be read. Topic `unread`.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct UnreadMessage {
     /// `kerbside.unread/1`.
     pub schema: String,
     /// The device's opaque id.
+    #[schemars(extend("pattern" = "^[a-z0-9_-]{1,32}$"))]
     pub device: String,
     /// The passage's id, a UUIDv7.
+    #[schemars(extend("format" = "uuid"))]
     pub passage: String,
     /// `too_small`, `blurred`, `flared`, `clipped`, `occluded`, `low_confidence` or `no_agreement`.
     pub reason: String,
@@ -272,21 +295,25 @@ pub struct UnreadMessage {
 }
 
 /// A hit on its way to people. Topic `alert`.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct AlertMessage {
     /// `kerbside.alert/1`.
     pub schema: String,
     /// The device's opaque id.
+    #[schemars(extend("pattern" = "^[a-z0-9_-]{1,32}$"))]
     pub device: String,
     /// The passage's id, a UUIDv7; all phases of one alert share it.
+    #[schemars(extend("format" = "uuid"))]
     pub passage: String,
     /// `early`, `confirmed` or `retracted`.
     pub phase: String,
     /// The vehicle had gone when its entry came: `at` is when it went past.
     pub late: bool,
     /// The camera's opaque id.
+    #[schemars(extend("pattern" = "^[a-z0-9_-]{1,32}$"))]
     pub camera: String,
     /// Capture time of the frame that decided this phase, UTC.
+    #[schemars(extend("format" = "date-time"))]
     pub at: String,
     /// The clock at that frame.
     pub clock: ClockWire,
@@ -294,8 +321,10 @@ pub struct AlertMessage {
     #[serde(flatten)]
     pub decoded: DecodedWire,
     /// Hotlists in force, in the order of their ids; at most [`MAX_LISTS`].
+    #[schemars(length(max = MAX_LISTS))]
     pub hotlists: Vec<HotlistWire>,
     /// Matches, most urgent first; for a retraction, what the early alert named. At most [`MAX_HITS`].
+    #[schemars(length(max = MAX_HITS))]
     pub hits: Vec<HitWire>,
     /// Matches in all.
     pub hits_total: u32,

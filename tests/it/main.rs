@@ -2,7 +2,8 @@
 //!
 //! `tidy` holds the rules of the house, `broker` the way from the outbox to a broker, `reading` the commands that read
 //! pictures and clips, `evaluate` and `replay` how well they do, `vision` the reader's batches, `faults` what bad input is answered
-//! with, `hotlist` how lists are made, `sync` their way to the box, `daemon` the whole of `kerbside run` and the demo, `docs` whether the README tells the truth.
+//! with, `hotlist` how lists are made, `sync` their way to the box, `daemon` the whole of `kerbside run` and the demo, `docs` whether the README tells the truth,
+//! `schema` whether messages are what their schemas say.
 
 #![allow(clippy::unwrap_used)]
 
@@ -14,6 +15,7 @@ mod faults;
 mod hotlist;
 mod reading;
 mod replay;
+mod schema;
 mod support;
 mod sync;
 mod tidy;

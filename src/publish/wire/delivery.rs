@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -15,15 +16,18 @@ use crate::outbox::{Gap, Seq};
 pub const MAX_GAPS_A_MESSAGE: usize = 24;
 
 /// Numbers of the stream that will never arrive, and why. Topic `gap`, through the outbox like a record.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct GapMessage {
     /// `kerbside.gap/1`.
     pub schema: String,
     /// The device's opaque id.
+    #[schemars(extend("pattern" = "^[a-z0-9_-]{1,32}$"))]
     pub device: String,
     /// What is missing, in the order of the numbers; at most [`MAX_GAPS_A_MESSAGE`].
+    #[schemars(length(max = MAX_GAPS_A_MESSAGE))]
     pub gaps: Vec<GapWire>,
     /// When this was written, UTC.
+    #[schemars(extend("format" = "date-time"))]
     pub written: String,
 }
 
@@ -40,18 +44,21 @@ impl GapMessage {
 }
 
 /// What the back office has stored. Topic `ack`, coming down, retained.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct AckMessage {
     /// `kerbside.ack/1`.
     pub schema: String,
     /// The device that it is for.
+    #[schemars(extend("pattern" = "^[a-z0-9_-]{1,32}$"))]
     pub device: String,
     /// The stream that the numbers are of, as in the user property `stream`: 16 hexadecimal digits. An acknowledgement of another
     /// stream is passed over.
+    #[schemars(extend("pattern" = "^[0-9a-f]{16}$"))]
     pub stream: String,
     /// Every number up to this one is stored at the back office, or declared missing; 0 when none is.
     pub watermark: u64,
     /// When this was written, UTC.
+    #[schemars(extend("format" = "date-time"))]
     pub written: String,
 }
 
@@ -70,11 +77,12 @@ impl AckMessage {
 
 /// Something that the back office asks of the box. Topic `cmd/{verb}`, coming down, not retained; with MQTT 5's response topic and
 /// correlation data.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct CommandMessage {
     /// `kerbside.command/1`.
     pub schema: String,
     /// When it was given, UTC, RFC 3339.
+    #[schemars(extend("format" = "date-time"))]
     pub issued: String,
     /// It is void so many seconds after `issued`; 30 when left out.
     #[serde(default = "valid_s")]
@@ -98,11 +106,12 @@ const fn valid_s() -> u32 {
 }
 
 /// The answer to a command. On the response topic, QoS 1, with the command's correlation data.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct AnswerMessage {
     /// `kerbside.answer/1`.
     pub schema: String,
     /// The device's opaque id.
+    #[schemars(extend("pattern" = "^[a-z0-9_-]{1,32}$"))]
     pub device: String,
     /// The command.
     pub verb: String,
@@ -115,6 +124,7 @@ pub struct AnswerMessage {
     /// As in the command.
     pub correlation: Option<String>,
     /// When this was written, UTC.
+    #[schemars(extend("format" = "date-time"))]
     pub written: String,
 }
 

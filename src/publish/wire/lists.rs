@@ -1,5 +1,6 @@
 //! Messages about hotlists: which version is in force, what was done and why, and what a screen in the vehicle may show. Pure.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::convert::short;
@@ -12,7 +13,7 @@ use crate::clock::UtcTime;
 pub const MAX_REASON_BYTES: usize = 512;
 
 /// A version that is on its way in.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct IncomingWire {
     /// Its number.
     pub version: String,
@@ -23,34 +24,40 @@ pub struct IncomingWire {
 }
 
 /// Why something that came was refused.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct RefusalWire {
     /// In words.
     pub reason: String,
     /// When, UTC.
+    #[schemars(extend("format" = "date-time"))]
     pub at: String,
 }
 
 /// One hotlist on this box. Topic `hotlist/{list}/state`, retained; told at each change and every few minutes.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct HotlistStateMessage {
     /// `kerbside.hotlist_state/1`.
     pub schema: String,
     /// The device's opaque id.
+    #[schemars(extend("pattern" = "^[a-z0-9_-]{1,32}$"))]
     pub device: String,
     /// The list's opaque id.
+    #[schemars(extend("pattern" = "^[a-z0-9_-]{1,32}$"))]
     pub list: String,
     /// The version in force; none when there is none.
     pub version: Option<String>,
     /// SHA-256 of its content in canonical form, 64 hexadecimal digits; none for a list kept by hand, and when none is in force.
+    #[schemars(extend("pattern" = "^[0-9a-f]{64}$"))]
     pub content_sha256: Option<String>,
     /// Entries in force or yet to come into force.
     pub entries: u64,
     /// Rows left out because they were faulty (lists kept by hand only: a sealed list is taken whole or not at all).
     pub rejected: u64,
     /// When its owner made it, UTC.
+    #[schemars(extend("format" = "date-time"))]
     pub created: Option<String>,
     /// From when on nothing of it is matched, UTC.
+    #[schemars(extend("format" = "date-time"))]
     pub expires: Option<String>,
     /// Since its owner made it, seconds, at `written`; none when none is in force.
     pub age_s: Option<u64>,
@@ -63,6 +70,7 @@ pub struct HotlistStateMessage {
     /// The last thing that was refused, until something is taken.
     pub refused: Option<RefusalWire>,
     /// When this was written, UTC.
+    #[schemars(extend("format" = "date-time"))]
     pub written: String,
 }
 
@@ -80,7 +88,7 @@ impl HotlistStateMessage {
 }
 
 /// What happened to a list.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum AuditEvent {
     /// A signed manifest came and is worth fetching, or a file was handed in.
@@ -94,15 +102,17 @@ pub enum AuditEvent {
 }
 
 /// An entry of the audit log. Topic `audit`.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct AuditMessage {
     /// `kerbside.audit/1`.
     pub schema: String,
     /// The device's opaque id.
+    #[schemars(extend("pattern" = "^[a-z0-9_-]{1,32}$"))]
     pub device: String,
     /// `hotlist_received`, `hotlist_applied`, `hotlist_refused` or `hotlist_expired`.
     pub event: AuditEvent,
     /// When, UTC.
+    #[schemars(extend("format" = "date-time"))]
     pub at: String,
     /// The list's opaque id; none when what came did not say, or not believably.
     pub list: Option<String>,
@@ -144,7 +154,7 @@ impl AuditMessage {
 }
 
 /// A hit as a screen may show it: codes, no free text.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct DisplayHitWire {
     /// `stop`, `assess` or `intelligence`; never `silent`.
     pub action: String,
@@ -153,8 +163,10 @@ pub struct DisplayHitWire {
     /// `exact`, `look_alike`, `fuzzy` or `wildcard`: all but the first are grades of doubt to be shown as such.
     pub class: String,
     /// The list's opaque id.
+    #[schemars(extend("pattern" = "^[a-z0-9_-]{1,32}$"))]
     pub list: String,
     /// Warning markers.
+    #[schemars(length(max = super::MAX_MARKERS))]
     pub markers: Vec<String>,
     /// Make as listed, to be cut to fit the symbol.
     pub make: String,
@@ -165,23 +177,28 @@ pub struct DisplayHitWire {
 }
 
 /// An alert for a screen or a sounder in the vehicle. Topic `display`, QoS 0, never stored, never retained.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct DisplayMessage {
     /// `kerbside.display/1`.
     pub schema: String,
     /// The passage's id, as in the alert.
+    #[schemars(extend("format" = "uuid"))]
     pub passage: String,
     /// `early`, `confirmed` or `retracted`.
     pub phase: String,
     /// The vehicle is gone already.
     pub late: bool,
     /// The camera's opaque id.
+    #[schemars(extend("pattern" = "^[a-z0-9_-]{1,32}$"))]
     pub camera: String,
     /// When it was seen, UTC.
+    #[schemars(extend("format" = "date-time"))]
     pub at: String,
     /// The mark as read.
+    #[schemars(extend("pattern" = "^[A-Z0-9]*$"))]
     pub vrm: String,
     /// What it matched, most urgent first.
+    #[schemars(length(max = super::MAX_HITS))]
     pub hits: Vec<DisplayHitWire>,
 }
 

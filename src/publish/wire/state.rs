@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::convert::clock;
@@ -16,11 +17,12 @@ use crate::publish::mqtt::MqttCounters;
 pub const MAX_GAPS: usize = 16;
 
 /// Whether the box is online. Topic `status`, retained; the will has the same session number.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct StatusMessage {
     /// `kerbside.status/1`.
     pub schema: String,
     /// The device's opaque id.
+    #[schemars(extend("pattern" = "^[a-z0-9_-]{1,32}$"))]
     pub device: String,
     /// True in the message at the beginning of a connection, false in the will and at a clean stop.
     pub online: bool,
@@ -33,6 +35,7 @@ pub struct StatusMessage {
     /// Hotlists in force, in the order of their ids.
     pub hotlists: Vec<HotlistWire>,
     /// When this was written, UTC. The will was written at the beginning of the session.
+    #[schemars(extend("format" = "date-time"))]
     pub written: String,
 }
 
@@ -53,7 +56,7 @@ impl StatusMessage {
 }
 
 /// How a camera is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum CameraCondition {
     /// Being opened, for the first time or again.
@@ -82,17 +85,20 @@ impl CameraCondition {
 }
 
 /// How a camera is, and since when. Topic `camera/{cam}/state`, retained.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct CameraStateMessage {
     /// `kerbside.camera_state/1`.
     pub schema: String,
     /// The device's opaque id.
+    #[schemars(extend("pattern" = "^[a-z0-9_-]{1,32}$"))]
     pub device: String,
     /// The camera's opaque id.
+    #[schemars(extend("pattern" = "^[a-z0-9_-]{1,32}$"))]
     pub camera: String,
     /// `opening`, `streaming`, `stalled`, `lost` or `ended`.
     pub state: CameraCondition,
     /// Since when, UTC.
+    #[schemars(extend("format" = "date-time"))]
     pub since: String,
     /// Frames a second, over the last reporting interval.
     pub frames_per_s: f64,
@@ -119,7 +125,7 @@ impl CameraStateMessage {
 }
 
 /// One lane of the outbox.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct LaneHealth {
     /// Rows stored.
     pub rows: u64,
@@ -128,7 +134,7 @@ pub struct LaneHealth {
 }
 
 /// Sequence numbers that will never arrive.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct GapWire {
     /// First missing number.
     pub first_seq: u64,
@@ -139,6 +145,7 @@ pub struct GapWire {
     /// `evicted`, `expired`, `purged`, `too_large`, `damaged` or `several`.
     pub reason: String,
     /// When it was noted, UTC.
+    #[schemars(extend("format" = "date-time"))]
     pub noted: String,
 }
 
@@ -155,7 +162,7 @@ impl From<&Gap> for GapWire {
 }
 
 /// What waits to be delivered, and what never will be.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct OutboxHealth {
     /// By lane: `alert`, `read`, `health`, `patch`, `overview`.
     pub lanes: BTreeMap<String, LaneHealth>,
@@ -169,6 +176,7 @@ pub struct OutboxHealth {
     #[serde(default)]
     pub undeclared: u64,
     /// The oldest gaps, at most [`MAX_GAPS`].
+    #[schemars(length(max = MAX_GAPS))]
     pub gaps: Vec<GapWire>,
 }
 
@@ -191,9 +199,10 @@ impl OutboxHealth {
 }
 
 /// The connection to the broker, counted since the start of the daemon.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct MqttHealth {
     /// Since when there is a connection, UTC.
+    #[schemars(extend("format" = "date-time"))]
     pub connected_since: Option<String>,
     /// Connections so far.
     pub epochs: u64,
@@ -230,9 +239,10 @@ impl From<&MqttCounters> for MqttHealth {
 }
 
 /// A hotlist, in force or awaited.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct HotlistHealth {
     /// The list's opaque id.
+    #[schemars(extend("pattern" = "^[a-z0-9_-]{1,32}$"))]
     pub list: String,
     /// Its version; empty while it is awaited.
     pub version: String,
@@ -251,7 +261,7 @@ pub struct HotlistHealth {
 }
 
 /// One camera's counters since the start of the daemon.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct CameraHealth {
     /// Frames captured.
     pub frames: u64,
@@ -262,7 +272,7 @@ pub struct CameraHealth {
 }
 
 /// How long something takes, over the last 256 of its kind.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct LatencyHealth {
     /// How many there were since the start of the daemon.
     pub count: u64,
@@ -275,15 +285,17 @@ pub struct LatencyHealth {
 }
 
 /// How the box is. Topic `health`, QoS 0, not retained, every 10 s.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct HealthMessage {
     /// `kerbside.health/1`.
     pub schema: String,
     /// The device's opaque id.
+    #[schemars(extend("pattern" = "^[a-z0-9_-]{1,32}$"))]
     pub device: String,
     /// As in the status message.
     pub session: u64,
     /// When this was written, UTC.
+    #[schemars(extend("format" = "date-time"))]
     pub written: String,
     /// The clock now.
     pub clock: ClockWire,
