@@ -166,6 +166,7 @@ impl Daemon {
                 live: live_inbox,
                 filters,
                 downlink: Some(downlink),
+                commands: None,
                 stats: Arc::clone(&mqtt),
                 clock: Arc::clone(&clock),
             },

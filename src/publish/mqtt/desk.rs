@@ -6,7 +6,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::stats::count;
-use super::{Live, MqttOptions, Ports};
+use super::{Live, MqttOptions, Ports, Received};
 use crate::clock::Backoff;
 use crate::outbox::{GapReason, Seq};
 
@@ -55,6 +55,8 @@ pub(super) struct Desk {
     pub(super) fleeting: Vec<(String, String, Vec<u8>)>,
     /// Answers of this epoch, not yet handed on.
     pub(super) answers: VecDeque<Answer>,
+    /// Rows that somebody asked for again.
+    pub(super) resend: BTreeSet<Seq>,
     put_off: BTreeMap<Seq, PutOff>,
     /// Rows that were in flight when an epoch ended.
     unsettled: BTreeSet<Seq>,
@@ -71,6 +73,7 @@ impl Desk {
             latest,
             fleeting: Vec::new(),
             answers: VecDeque::new(),
+            resend: BTreeSet::new(),
             put_off: BTreeMap::new(),
             unsettled: BTreeSet::new(),
             barren: 0,
@@ -87,17 +90,30 @@ impl Desk {
             Live::Answer { topic, schema, payload, correlation } if connected && self.answers.len() < 16 => {
                 self.answers.push_back(Answer { topic, schema, payload, correlation });
             }
+            Live::Resend { seqs } => self.resend.extend(seqs),
             Live::Fleeting { .. } | Live::Answer { .. } => count(&self.ports.stats.live_dropped),
         }
     }
 
-    /// A new connection: everything live is to be told again.
+    /// A message from the broker, to whoever it is for.
+    pub(super) fn deliver(&self, message: Received) {
+        let taken = match &self.ports.commands {
+            Some((topics, commands)) if message.topic.starts_with(topics) => commands.try_send(message).is_ok(),
+            _ => self.ports.downlink.as_ref().is_none_or(|downlink| downlink.try_send(message).is_ok()),
+        };
+        if !taken {
+            count(&self.ports.stats.downlink_dropped);
+        }
+    }
+
+    /// A new connection: everything live is to be told again. So is every row, which nobody has to ask for.
     pub(super) fn begin_epoch(&mut self) {
         self.latest.values_mut().for_each(|l| l.dirty = true);
         let late = self.fleeting.len() + self.answers.len();
         (0..late).for_each(|_| count(&self.ports.stats.live_dropped));
         self.fleeting.clear();
         self.answers.clear();
+        self.resend.clear();
     }
 
     /// A connection ended with `flying` in the air. `blamed`: the broker itself closed it, after rows had been sent and none

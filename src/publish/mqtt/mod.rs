@@ -25,7 +25,7 @@ use std::time::Duration;
 use tokio::sync::{Notify, mpsc, watch};
 
 use crate::clock::{Backoff, Clock};
-use crate::outbox::Outlet;
+use crate::outbox::{Outlet, Seq};
 
 pub use retain::{RetainError, Retained, retain};
 pub use stats::{MqttCounters, MqttStats};
@@ -189,6 +189,11 @@ pub enum Live {
         /// What the command gave to know its answer by.
         correlation: Option<Vec<u8>>,
     },
+    /// No message: stored rows to be sent once more, though they may have been acknowledged in this epoch.
+    Resend {
+        /// Their numbers.
+        seqs: Vec<Seq>,
+    },
     /// QoS 0, dropped (and counted) when there is no connection: health.
     Fleeting {
         /// Its topic.
@@ -256,6 +261,8 @@ pub struct Ports {
     pub filters: watch::Receiver<BTreeSet<String>>,
     /// Where messages go that come; dropped and counted when it is full.
     pub downlink: Option<mpsc::Sender<Received>>,
+    /// Where messages go whose topics begin like this: commands. The same holds when it is full.
+    pub commands: Option<(String, mpsc::Sender<Received>)>,
     /// Counters for health.
     pub stats: Arc<MqttStats>,
     /// Tells the time for the gap table and the counters.

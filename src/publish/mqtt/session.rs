@@ -244,11 +244,7 @@ impl Epoch<'_> {
             Event::Outgoing(Outgoing::AwaitAck(packet)) => Err(End::Ours(format!("packet id {packet} is taken"))),
             Event::Outgoing(Outgoing::Disconnect) => Err(End::Stopped),
             Event::Incoming(Incoming::Publish(publish)) => {
-                if let Some(downlink) = &self.desk.ports.downlink
-                    && downlink.try_send(received(&publish)).is_err()
-                {
-                    count(&self.desk.ports.stats.downlink_dropped);
-                }
+                self.desk.deliver(received(&publish));
                 Ok(())
             }
             _ => Ok(()),

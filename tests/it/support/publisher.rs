@@ -109,6 +109,7 @@ impl Publisher {
             live: live_rx,
             filters: filters_rx,
             downlink: Some(downlink_tx),
+            commands: None,
             stats: Arc::clone(&stats),
             clock: Arc::new(SystemClock),
         };

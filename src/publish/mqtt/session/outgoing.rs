@@ -74,7 +74,7 @@ impl Epoch<'_> {
 
     /// Sends what is due until the window is full or nothing is left.
     pub(super) fn fill(&mut self) {
-        while self.hungry && self.fill_once() {}
+        while (self.hungry || !self.desk.resend.is_empty()) && self.fill_once() {}
     }
 
     /// One look into the outbox: text first, pictures only when no text waits. True when rows turned out to be unsendable, so
@@ -90,8 +90,8 @@ impl Epoch<'_> {
             self.queued.iter().chain(self.by_packet.values()).filter(|t| matches!(t, Ticket::Row { image: true, .. }));
         let image_room = usize::from(self.desk.options.images_in_flight.max(1)).saturating_sub(flying_images.count());
         // Rows that were put off and have come due lie behind the cursors: they are asked for by number.
-        let again: Vec<Seq> =
-            self.desk.due().filter(|seq| !self.flying.contains_key(seq) && !self.arrived.contains(seq)).take(room).collect();
+        let again = self.desk.due().chain(self.desk.resend.iter().copied());
+        let again: Vec<Seq> = again.filter(|s| !self.flying.contains_key(s) && !self.arrived.contains(s)).take(room).collect();
         let due = self.desk.ports.outlet.fetch(&again, now).and_then(|mut due| {
             due.extend(self.desk.ports.outlet.next(&TEXT, &self.cursors, room - due.len(), now)?);
             let image_room = image_room.min(room - due.len());
@@ -102,6 +102,9 @@ impl Epoch<'_> {
         });
         match due {
             Ok(due) => {
+                // Those in the air are on their way, those not stored any more have arrived.
+                let flying = &self.flying;
+                self.desk.resend.retain(|seq| !again.contains(seq) && !flying.contains_key(seq));
                 // A full answer may have left some behind; with the window full, the next acknowledgement asks again.
                 self.hungry = due.len() == room;
                 let asked = due.len();
