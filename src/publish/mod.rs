@@ -2,9 +2,10 @@
 //!
 //! [`wire`] turns domain values into messages, [`topic`] names the places that they go to, [`mqtt`] carries them. Nothing here
 //! decides what is worth telling, and nothing here remembers: the outbox does. `wire` and `topic` are used by the recorder
-//! thread; `mqtt` and [`sync`] run on the net thread.
+//! thread; `mqtt` and [`sync`] run on the net thread. [`receiver`] is the other end, the back office's; no box runs it.
 
 pub mod mqtt;
+pub mod receiver;
 pub mod sync;
 pub mod topic;
 pub mod wire;

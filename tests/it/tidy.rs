@@ -26,7 +26,7 @@ const OWNERS: [(&str, &[&str]); 15] = [
     ("ort::", &["src/vision/onnx.rs"]),
     ("rumqttc", &["src/publish/mqtt/"]),
     ("rumqttd", &["src/cli/demo_broker.rs"]),
-    ("rusqlite", &["src/outbox/"]),
+    ("rusqlite", &["src/outbox/", "src/publish/receiver/"]),
     ("videoio", &["src/camera/opencv.rs"]),
     ("opencv::", &["src/vision/", "src/camera/opencv.rs"]),
     ("serde", &["src/publish/wire", "src/publish/sync/", "src/config/raw.rs", "src/vision/manifest.rs", "src/cli/"]),

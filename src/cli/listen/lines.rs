@@ -1,83 +1,13 @@
-//! `kerbside listen`: what a back office would see, in words or as JSON lines.
+//! A message in one line, for a person.
 
-use std::io::Write;
-
-use anyhow::anyhow;
-
-use super::broker::BrokerArgs;
-use super::{Exit, Failure};
-use crate::outbox::Qos;
-use crate::publish::mqtt::{Received, Subscriber, SubscriberOptions, is_valid_filter};
+use crate::publish::mqtt::Received;
 use crate::publish::wire::{
-    AlertMessage, AuditMessage, CameraStateMessage, DisplayMessage, HealthMessage, HitWire, HotlistStateMessage, Message,
-    ReadMessage, StatusMessage, UnreadMessage,
+    AckMessage, AlertMessage, AuditMessage, CameraStateMessage, DisplayMessage, GapMessage, HealthMessage, HitWire,
+    HotlistStateMessage, Message, ReadMessage, StatusMessage, UnreadMessage,
 };
 
-/// Arguments of `kerbside listen`.
-#[derive(Debug, clap::Args)]
-pub(super) struct Args {
-    #[command(flatten)]
-    broker: BrokerArgs,
-    /// Topic filters
-    #[arg(long = "topic", value_name = "FILTER", default_value = "kerbside/v1/#")]
-    topics: Vec<String>,
-    /// One JSON object a line: {"topic", "seq", "schema", "historical", "payload"}; pictures by their size
-    #[arg(long)]
-    json: bool,
-    /// End after so many messages (0: never)
-    #[arg(long, value_name = "COUNT", default_value_t = 0)]
-    count: u64,
-}
-
-/// Runs the subcommand.
-pub(super) fn main(args: &Args) -> Result<Exit, Failure> {
-    if let Some(bad) = args.topics.iter().find(|t| !is_valid_filter(t)) {
-        return Err(Failure::usage(anyhow!(
-            "--topic {bad:?} is no topic filter: + stands alone in its level, # alone in the last one"
-        )));
-    }
-    let broker = args.broker.options("listen")?;
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(Failure::software)?;
-    runtime.block_on(async {
-        let mut subscriber = Subscriber::new(SubscriberOptions::new(broker, args.topics.clone(), Qos::AtLeastOnce));
-        // The first connection decides: a wrong address should not look like a quiet road.
-        if tokio::time::timeout(std::time::Duration::from_secs(10), subscriber.subscribed()).await.is_err() {
-            let why = subscriber.last_error().unwrap_or("it accepted the connection and said nothing");
-            return Err(Failure::software(anyhow!(
-                "no MQTT 5 broker answers at {}:{}: {why}; check --host, --port, --username and that it is running",
-                args.broker.host,
-                args.broker.port
-            )));
-        }
-        let mut seen = 0;
-        loop {
-            let message = subscriber.next().await;
-            print(&message, args.json)?;
-            seen += 1;
-            if seen == args.count {
-                return Ok(Exit::Ok);
-            }
-        }
-    })
-}
-
-fn print(message: &Received, json: bool) -> Result<(), Failure> {
-    let mut out = std::io::stdout().lock();
-    if json {
-        let payload = serde_json::from_slice(&message.payload)
-            .unwrap_or_else(|_| serde_json::json!({ "size_bytes": message.payload.len(), "content_type": message.content_type }));
-        let line = serde_json::json!({
-            "topic": message.topic, "seq": message.seq, "schema": message.schema, "historical": message.historical, "payload": payload,
-        });
-        writeln!(out, "{line}")?;
-    } else {
-        writeln!(out, "{}", describe(message))?;
-    }
-    Ok(())
-}
-
 /// One line for a person. What can't be understood is shown as what it is: somebody else's message on our topics.
-pub(super) fn describe(message: &Received) -> String {
+pub(in crate::cli) fn describe(message: &Received) -> String {
     let seq = message.seq.map(|s| format!("#{s}")).unwrap_or_default();
     let stored = if message.historical == Some(true) { " (was stored)" } else { "" };
     let text = match message.schema.as_deref() {
@@ -128,6 +58,12 @@ pub(super) fn describe(message: &Received) -> String {
                 m.hits.first().map(|h| format!("{} {} ({})", h.action.to_uppercase(), h.priority, h.class)).unwrap_or_default();
             format!("{}  display {:<9} {:<9} {hit}", m.at, m.vrm, m.phase)
         }),
+        Some(GapMessage::SCHEMA) => GapMessage::decode(&message.payload).map(|m| {
+            let gaps: Vec<String> = m.gaps.iter().map(|g| format!("{}-{} {}", g.first_seq, g.last_seq, g.reason)).collect();
+            format!("{}  gap     {} will never come: {}", m.written, m.device, gaps.join(", "))
+        }),
+        Some(AckMessage::SCHEMA) => AckMessage::decode(&message.payload)
+            .map(|m| format!("{}  ack     {} up to {} is at the back office", m.written, m.device, m.watermark)),
         None => Ok(format!("{}: {} bytes", message.topic, message.payload.len())),
         _ if message.content_type.as_deref() == Some("image/jpeg") => {
             let name: Vec<&str> = message.topic.rsplit('/').take(2).collect();
@@ -141,7 +77,7 @@ pub(super) fn describe(message: &Received) -> String {
     }
 }
 
-pub(super) fn read_line(m: &ReadMessage) -> String {
+fn read_line(m: &ReadMessage) -> String {
     let hits: String = m.hits.iter().map(|h| format!("  ! {}", hit_words(h))).collect();
     format!(
         "{}  read    {:<9} {:>3.0}%  {:<12} {} of {} reads agree, {}, {}{hits}",
@@ -156,7 +92,7 @@ pub(super) fn read_line(m: &ReadMessage) -> String {
     )
 }
 
-pub(super) fn alert_line(m: &AlertMessage) -> String {
+fn alert_line(m: &AlertMessage) -> String {
     let hit = m.hits.first().map(hit_words).unwrap_or_default();
     format!("{}  ALERT   {:<9} {:>3.0}%  {:<9} {hit}", m.at, m.decoded.vrm, m.decoded.confidence * 100.0, m.phase)
 }
