@@ -12,10 +12,8 @@ use signal_hook::iterator::Signals;
 
 use super::{Exit, Failure, check, start_log};
 use crate::clock::SystemClock;
-use crate::config::Settings;
 use crate::outbox::OutboxError;
-use crate::publish::sync::{self, LoadedHotlist};
-use crate::runtime::supervisor::{Daemon, Overrides, StartError};
+use crate::runtime::supervisor::{Daemon, Overrides, StartError, log_faults};
 
 /// Arguments of `kerbside run`.
 #[derive(Debug, clap::Args)]
@@ -72,7 +70,9 @@ pub(super) fn main(args: &Args, verbose: u8) -> Result<Exit, Failure> {
         let mut stop = false;
         for signal in signals.pending() {
             if signal == SIGHUP {
-                reload(&daemon, &settings);
+                if let Ok(what) = daemon.reload_hotlist() {
+                    tracing::info!("SIGHUP: {what}");
+                }
             } else {
                 stop = true;
             }
@@ -89,36 +89,6 @@ pub(super) fn main(args: &Args, verbose: u8) -> Result<Exit, Failure> {
         None => Ok(Exit::Ok),
         Some(why) => Err(Failure::software(why)),
     }
-}
-
-/// Reads the hotlist again; a bad one leaves the old one in force and says so.
-fn reload(daemon: &Daemon, settings: &Settings) {
-    let Some((file, list)) = &settings.hotlist.local else {
-        tracing::info!("SIGHUP: no hotlist is configured, nothing to read again");
-        return;
-    };
-    match sync::load_csv(file, list) {
-        Ok(loaded) => {
-            log_faults(&loaded);
-            tracing::info!(entries = loaded.hotlist.len(), version = loaded.hotlist.version().version, "hotlist in force");
-            daemon.set_hotlist(loaded);
-        }
-        Err(e) => {
-            let file = file.display();
-            tracing::error!("the new hotlist {file} is refused, the old one stays in force; `kerbside check` says why");
-            tracing::debug!("{e}");
-            daemon.hotlist_refused(list, &format!("{file} was refused; `kerbside check` says why"));
-        }
-    }
-}
-
-/// Says which rows were left out. What stands in them may be a mark, which no log line above debug may hold.
-fn log_faults(list: &LoadedHotlist) {
-    if list.rows_left_out > 0 {
-        let lines: Vec<u64> = list.faults.iter().take(10).map(|f| f.line).collect();
-        tracing::warn!(rows = list.rows_left_out, ?lines, "hotlist rows left out; `kerbside check` says why");
-    }
-    list.faults.iter().for_each(|f| tracing::debug!("hotlist row left out: {f}"));
 }
 
 /// What a daemon that did not start means to the service manager: another try helps only where the system was short of something.

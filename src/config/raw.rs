@@ -34,6 +34,8 @@ pub(super) struct RawConfig {
     #[serde(default)]
     pub(super) health: RawHealth,
     #[serde(default)]
+    pub(super) command: RawCommand,
+    #[serde(default)]
     pub(super) camera: Vec<RawCamera>,
 }
 
@@ -139,6 +141,12 @@ pub(super) struct RawOutbox {
 #[serde(deny_unknown_fields, default)]
 pub(super) struct RawHealth {
     pub(super) period_s: i64,
+}
+
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct RawCommand {
+    pub(super) allow: Vec<String>,
 }
 
 #[derive(Clone, Debug, PartialEq, Deserialize)]
@@ -279,6 +287,11 @@ impl Default for RawOutbox {
             keep_images_h: 168,
             device_key: String::new(),
         }
+    }
+}
+impl Default for RawCommand {
+    fn default() -> Self {
+        Self { allow: ["ping", "doctor", "reload", "outbox.resend", "snapshot"].map(str::to_owned).into() }
     }
 }
 impl Default for RawHealth {

@@ -14,6 +14,7 @@ use crate::anpr::core::CoreOptions;
 use crate::camera::{AtEnd, Pace};
 use crate::geometry::{FramePx, Rect};
 use crate::ident::{CameraId, is_opaque_id};
+use crate::publish::command::Verb;
 use crate::publish::mqtt::{BrokerOptions, Credentials, NoSubscriber};
 use crate::publish::topic::Topics;
 use crate::vision::VisionOptions;
@@ -56,6 +57,8 @@ pub struct Settings {
     pub no_subscriber: NoSubscriber,
     /// How the outbox is kept.
     pub outbox: OutboxSettings,
+    /// Commands that are obeyed.
+    pub commands: Vec<Verb>,
     /// Time between two health messages.
     pub health_period: Duration,
     /// The cameras, at least one.
@@ -259,6 +262,10 @@ pub(super) fn resolve(raw: &RawConfig, base: &Path) -> Result<Settings, Vec<Faul
     );
 
     let outbox = super::outbox::resolve(&mut c, raw);
+    let verbs = Verb::ALL.map(|verb| (verb.as_str(), verb));
+    let mut commands: Vec<Verb> = raw.command.allow.iter().map(|word| c.choice("command.allow", word, &verbs)).collect();
+    commands.sort_unstable();
+    commands.dedup();
     let health_period = Duration::from_secs(c.integer("health.period_s", raw.health.period_s, 1, 3_600));
     let alert_expiry_s = c.integer("alert.expiry_s", raw.alert.expiry_s, 10, 86_400);
 
@@ -308,6 +315,7 @@ pub(super) fn resolve(raw: &RawConfig, base: &Path) -> Result<Settings, Vec<Faul
             broker,
             no_subscriber,
             outbox,
+            commands,
             health_period,
             cameras,
         }),

@@ -67,6 +67,11 @@ pub(super) fn all(db: &Connection, limit: u64) -> rusqlite::Result<Vec<Gap>> {
     read(db, "1", limit)
 }
 
+/// The gaps that touch `from..=to`, by number.
+pub(super) fn within(db: &Connection, from: Seq, to: Seq, limit: u64) -> rusqlite::Result<Vec<Gap>> {
+    read(db, &format!("first <= {} AND last >= {}", to.0, from.0), limit)
+}
+
 /// The oldest `limit` gaps that no report names; none while `reports` of them wait for delivery, so that reports about a full
 /// outbox don't fill it.
 pub(super) fn untold(db: &Connection, limit: u64, reports: u64) -> rusqlite::Result<Vec<Gap>> {

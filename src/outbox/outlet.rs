@@ -135,6 +135,32 @@ impl Outlet {
         Ok(rows)
     }
 
+    /// The numbers from `from` to `to` that are stored, at most `limit`, and where to go on if there are more.
+    ///
+    /// # Errors
+    /// When the disk fails.
+    pub fn numbers(&self, from: Seq, to: Seq, limit: usize) -> Result<(Vec<Seq>, Option<Seq>), OutboxError> {
+        let found: rusqlite::Result<Vec<Seq>> = self
+            .db
+            .prepare_cached("SELECT seq FROM envelope WHERE seq BETWEEN ? AND ? ORDER BY seq LIMIT ?")
+            .and_then(|mut select| {
+                let limit = i64::try_from(limit).unwrap_or(i64::MAX).saturating_add(1);
+                select.query_map([from.0, to.0, limit], |row| row.get(0).map(Seq))?.collect()
+            });
+        let mut found = found.map_err(store_error(&self.path, "reading numbers"))?;
+        let next = found.get(limit).copied();
+        found.truncate(limit);
+        Ok((found, next))
+    }
+
+    /// The gaps that touch `from..=to`, oldest first, at most `limit`.
+    ///
+    /// # Errors
+    /// When the disk fails.
+    pub fn gaps_within(&self, from: Seq, to: Seq, limit: u64) -> Result<Vec<Gap>, OutboxError> {
+        gap::within(&self.db, from, to, limit).map_err(store_error(&self.path, "reading gaps"))
+    }
+
     /// The lowest number that is stored, and its lane.
     ///
     /// # Errors

@@ -159,6 +159,32 @@ impl Topics {
         Ok(format!("{}/cmd/{verb}", self.base))
     }
 
+    /// A filter for all commands.
+    pub fn commands(&self) -> String {
+        self.at("cmd/+")
+    }
+
+    /// The common beginning of the topics of commands.
+    pub fn command_prefix(&self) -> String {
+        self.at("cmd/")
+    }
+
+    /// The verb of a command's topic; none for any other topic.
+    pub fn parse_command<'a>(&self, topic: &'a str) -> Option<&'a str> {
+        topic.strip_prefix(&self.base)?.strip_prefix("/cmd/")
+    }
+
+    /// Whether an answer may go to a topic: one of the same organisation with a level `answer` behind it. So nobody can have a box
+    /// publish in the name of another, or on a topic of its own.
+    pub fn may_answer_on(&self, topic: &str) -> bool {
+        let org = self.base.rsplit_once('/').map_or("", |(org, _)| org);
+        let Some(rest) = topic.strip_prefix(org).and_then(|t| t.strip_prefix('/')) else { return false };
+        topic.len() <= 256
+            && !topic.contains(['+', '#', '\0'])
+            && rest.split('/').nth(1) == Some("answer")
+            && rest.split('/').all(|level| !level.is_empty())
+    }
+
     /// What a topic of this device says of a hotlist; none for any other topic.
     pub fn parse_hotlist<'a>(&self, topic: &'a str) -> Option<(&'a str, HotlistPart<'a>)> {
         let rest = topic.strip_prefix(&self.base)?.strip_prefix("/hotlist/")?;
@@ -212,10 +238,34 @@ mod tests {
             (t.hotlist_chunk("l", &sha).unwrap(), format!("hotlist/l/chunk/{sha}")),
             (t.hotlist_state("l").unwrap(), "hotlist/l/state".into()),
             (t.command("outbox.resend").unwrap(), "cmd/outbox.resend".into()),
+            (t.commands(), "cmd/+".into()),
             (t.all(), "#".into()),
         ] {
             assert_eq!(topic, format!("kerbside/v1/org-1/box_7/{leaf}"));
         }
+    }
+
+    #[test]
+    fn answers_go_to_answer_topics_of_the_same_organisation_only() {
+        let t = Topics::new("org-1", "box_7").unwrap();
+        for good in ["kerbside/v1/org-1/box_7/answer", "kerbside/v1/org-1/control/answer/desk-3/17"] {
+            assert!(t.may_answer_on(good), "{good}");
+        }
+        for bad in [
+            "kerbside/v1/org-1/box_7/status",
+            "kerbside/v1/org-1/box_8/read/answer",
+            "kerbside/v1/org-2/box_7/answer",
+            "kerbside/v1/org-1/answer",
+            "kerbside/v1/org-1/x/answer/#",
+            "kerbside/v1/org-1//answer",
+            "kerbside/v1/org-11/x/answer",
+            "answer",
+            "",
+        ] {
+            assert!(!t.may_answer_on(bad), "{bad}");
+        }
+        assert_eq!(t.parse_command("kerbside/v1/org-1/box_7/cmd/outbox.resend"), Some("outbox.resend"));
+        assert_eq!(t.parse_command("kerbside/v1/org-1/box_8/cmd/ping"), None);
     }
 
     #[test]

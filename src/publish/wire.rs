@@ -21,7 +21,10 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 pub use convert::{Evidence, Models, Source, short};
-pub use delivery::{AckMessage, AnswerMessage, CommandMessage, GapMessage, MAX_GAPS_A_MESSAGE};
+pub use delivery::{
+    AckMessage, AnswerMessage, CommandMessage, CommandResult, DoctorResult, GapMessage, MAX_GAPS_A_MESSAGE, PingResult,
+    ReloadResult, ResendResult, SnapshotResult,
+};
 pub use lists::{
     AuditEvent, AuditMessage, DisplayHitWire, DisplayMessage, HotlistStateMessage, IncomingWire, MAX_REASON_BYTES, RefusalWire,
 };

@@ -35,6 +35,10 @@ pub struct Gauges {
     pub recorder: Arc<RecorderStats>,
     /// The net thread's.
     pub mqtt: Arc<MqttStats>,
+    /// Commands carried out.
+    pub commands_done: AtomicU64,
+    /// Commands refused, or failed.
+    pub commands_refused: AtomicU64,
     /// When the daemon started; set at the first health message.
     started: Mutex<Option<MonoTime>>,
 }
@@ -42,7 +46,16 @@ pub struct Gauges {
 impl Gauges {
     /// With the threads that there is one of.
     pub const fn new(recorder: Arc<RecorderStats>, mqtt: Arc<MqttStats>) -> Self {
-        Self { readers: Vec::new(), slots: Vec::new(), cameras: Vec::new(), recorder, mqtt, started: Mutex::new(None) }
+        Self {
+            readers: Vec::new(),
+            slots: Vec::new(),
+            cameras: Vec::new(),
+            recorder,
+            mqtt,
+            commands_done: AtomicU64::new(0),
+            commands_refused: AtomicU64::new(0),
+            started: Mutex::new(None),
+        }
     }
 
     /// Frames processed by all readers.
@@ -121,11 +134,20 @@ pub struct HealthContext<'a> {
     pub board: &'a HotlistBoard,
 }
 
-/// The health message.
+/// The health message, on its way.
 ///
 /// # Errors
 /// When it can't be put into JSON.
 pub fn message(context: &HealthContext<'_>, gauges: &Gauges, now: CaptureTime) -> Result<Live, JsonError> {
+    Ok(Live::Fleeting {
+        topic: context.settings.topics.health(),
+        schema: HealthMessage::SCHEMA.to_owned(),
+        payload: gather(context, gauges, now).encode()?,
+    })
+}
+
+/// Everything that is counted, and what is wrong.
+pub fn gather(context: &HealthContext<'_>, gauges: &Gauges, now: CaptureTime) -> HealthMessage {
     let started = *gauges.started.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(now.mono);
     let mut health = HealthMessage::new(context.source, context.opened.session, now.utc, now.quality);
     health.uptime_s = now.mono.since(started).as_secs();
@@ -167,6 +189,8 @@ pub fn message(context: &HealthContext<'_>, gauges: &Gauges, now: CaptureTime) -
     count("outcomes_unwritable", get(&gauges.recorder.unwritable));
     count("evidence_left_out", get(&gauges.recorder.left_out));
     count("commit_stalls", get(&gauges.recorder.stalls));
+    count("commands_done", get(&gauges.commands_done));
+    count("commands_refused", get(&gauges.commands_refused));
     let frames = gauges.frames();
     for (stage, total_us) in [
         ("motion", gauges.readers.iter().map(|r| get(&r.motion_us)).sum::<u64>()),
@@ -201,11 +225,7 @@ pub fn message(context: &HealthContext<'_>, gauges: &Gauges, now: CaptureTime) -
     if !now.quality.synchronised {
         health.alarms.push("the clock is not synchronised".into());
     }
-    Ok(Live::Fleeting {
-        topic: context.settings.topics.health(),
-        schema: HealthMessage::SCHEMA.to_owned(),
-        payload: health.encode()?,
-    })
+    health
 }
 
 fn get(counter: &AtomicU64) -> u64 {

@@ -56,6 +56,8 @@ pub struct HotlistThread {
     pub downlink: mpsc::Receiver<Received>,
     /// What to listen to.
     pub filters: watch::Sender<BTreeSet<String>>,
+    /// What is listened to for others, at all times.
+    pub always: BTreeSet<String>,
     /// States go this way.
     pub live: mpsc::Sender<Live>,
     /// Audit entries go this way.
@@ -164,6 +166,7 @@ impl HotlistThread {
             lists.iter().filter_map(|state| self.from.hotlist_manifest(&state.list).ok()).collect();
         // A list id and a hash that the keeper asks for were checked long before.
         wanted.extend(self.keeper.wanted(mono).iter().filter_map(|(list, sha256)| self.from.hotlist_chunk(list, sha256).ok()));
+        wanted.extend(self.always.iter().cloned());
         self.filters.send_if_modified(|filters| {
             let changed = *filters != wanted;
             if changed {
@@ -229,19 +232,19 @@ impl HotlistThread {
 
 /// How many refusals may still be audited: a few at once, then one now and then.
 #[derive(Debug)]
-struct RefusalRoom {
+pub(super) struct RefusalRoom {
     left: u32,
     since: MonoTime,
     left_out: u64,
 }
 
 impl RefusalRoom {
-    const fn new(now: MonoTime) -> Self {
+    pub(super) const fn new(now: MonoTime) -> Self {
         Self { left: REFUSALS, since: now, left_out: 0 }
     }
 
     /// Whether there is room for one; what finds none is counted.
-    fn take(&mut self, now: MonoTime) -> bool {
+    pub(super) fn take(&mut self, now: MonoTime) -> bool {
         while self.left < REFUSALS && now.since(self.since) >= REFUSAL_EVERY {
             self.left += 1;
             self.since = self.since.plus(REFUSAL_EVERY);

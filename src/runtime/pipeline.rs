@@ -135,6 +135,11 @@ impl Pipeline {
         self.vision.model_names()
     }
 
+    /// Where plates were in the last frame that was looked at.
+    pub fn plates(&self) -> Vec<Quad<FramePx>> {
+        self.sightings.iter().map(|s| s.quad).collect()
+    }
+
     /// Turns effects into outcomes. Evidence is held and released here.
     fn settle(&mut self, frame: Option<&Frame>, out: &mut Vec<Outcome>) {
         let mut effects = std::mem::take(&mut self.effects);

@@ -12,6 +12,7 @@ use std::time::Duration;
 
 use super::board::HotlistBoard;
 use super::pipeline::{Handled, Outcome, Pipeline};
+use super::snapshot::Snapshots;
 use crate::anpr::core::CoreStats;
 use crate::camera::slot::{Slots, Taken};
 use crate::clock::{CaptureTime, Clock};
@@ -66,6 +67,8 @@ pub struct ReaderThread {
     pub outcomes: SyncSender<Outcome>,
     /// The hotlist in force.
     pub board: Arc<HotlistBoard>,
+    /// Where somebody may ask for a frame.
+    pub snapshots: Arc<Snapshots>,
     /// Tells the time.
     pub clock: Arc<dyn Clock>,
     /// Counters for health.
@@ -97,6 +100,7 @@ impl ReaderThread {
                         Ok(handled) => {
                             // A still frame says nothing of whether the models work.
                             failures = if handled.still { failures } else { 0 };
+                            self.snapshots.offer(&frame, handled.still, now.mono, || self.pipeline.plates());
                             self.count(handled);
                         }
                         Err(e) => {

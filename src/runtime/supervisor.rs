@@ -7,6 +7,8 @@
 //! [`Daemon::start`] does everything that can fail before the first thread runs, so a bad installation ends as one clear
 //! error. The `run` command and the demo use the same daemon; what differs is who tells it to stop, and when.
 
+mod commands;
+
 use std::collections::{BTreeSet, HashMap};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{SyncSender, sync_channel};
@@ -16,13 +18,17 @@ use std::time::Duration;
 
 use tokio::sync::{Notify, mpsc, watch};
 
+pub use self::commands::log_faults;
 use super::board::HotlistBoard;
 use super::health::{self, Gauges, HealthContext};
 use super::hotlists::{self, HotlistThread};
 use super::pipeline::{Outcome, Pipeline};
 use super::reader::{ReaderStats, ReaderThread};
 use super::recorder::{Clerk, Recorder, RecorderStats};
+use super::snapshot::Snapshots;
 use super::threads::{join_all, open_later, random_seed, spawn, spawn_net};
+
+use self::commands::Orders;
 use crate::anpr::core::Core;
 use crate::anpr::syntax::Grammar;
 use crate::camera::slot::Slots;
@@ -37,7 +43,7 @@ use crate::publish::mqtt::{Live, MqttOptions, MqttStats, Ports};
 use crate::publish::sync::keeper::KeeperError;
 use crate::publish::sync::{LoadedHotlist, inbox};
 use crate::publish::wire;
-use crate::publish::wire::{AuditEvent, AuditMessage};
+use crate::publish::wire::AuditMessage;
 use crate::vision::Vision;
 use crate::vision::manifest::ManifestError;
 use crate::vision::onnx::{OnnxError, Runtime};
@@ -71,6 +77,8 @@ const OUTCOME_QUEUE: usize = 64;
 const LIVE_QUEUE: usize = 256;
 /// Messages from the broker that may wait for the hotlist thread; chunks among them are asked for a few at a time.
 const DOWNLINK_QUEUE: usize = 128;
+/// Commands that may wait for the supervisor; what finds no room is never answered.
+const COMMAND_QUEUE: usize = 32;
 /// Audit entries that may wait for the recorder.
 const AUDIT_QUEUE: usize = 1024;
 
@@ -106,6 +114,8 @@ pub struct Daemon {
     source: wire::Source,
     opened: Opened,
     next_health: CaptureTime,
+    started: CaptureTime,
+    orders: Orders,
 }
 
 impl Daemon {
@@ -150,7 +160,10 @@ impl Daemon {
         let (live, live_inbox) = mpsc::channel(LIVE_QUEUE);
         let (net_stop, net_stopped) = watch::channel(false);
         let (downlink, from_broker) = mpsc::channel(DOWNLINK_QUEUE);
-        let (filter, filters) = watch::channel(BTreeSet::new());
+        let (command, commands) = mpsc::channel(COMMAND_QUEUE);
+        let listened: BTreeSet<String> =
+            if settings.commands.is_empty() { BTreeSet::new() } else { BTreeSet::from([settings.topics.commands()]) };
+        let (filter, filters) = watch::channel(listened.clone());
         let (audits, audit_inbox) = sync_channel(AUDIT_QUEUE);
         found_local.into_iter().for_each(|entry| drop(audits.try_send(entry))); // the first entry of an empty queue
         let mqtt = Arc::new(MqttStats::default());
@@ -166,7 +179,7 @@ impl Daemon {
                 live: live_inbox,
                 filters,
                 downlink: Some(downlink),
-                commands: None,
+                commands: (!settings.commands.is_empty()).then(|| (settings.topics.command_prefix(), command)),
                 stats: Arc::clone(&mqtt),
                 clock: Arc::clone(&clock),
             },
@@ -202,6 +215,7 @@ impl Daemon {
                 source: source.clone(),
                 downlink: from_broker,
                 filters: filter,
+                always: listened,
                 live: live.clone(),
                 audits: audits.clone(),
                 board: Arc::clone(&board),
@@ -213,6 +227,7 @@ impl Daemon {
             spawn("hotlist".into(), move || thread.run())
         });
         let hotlists = hotlists.transpose()?;
+        let snapshots = Arc::new(Snapshots::default());
         let mut threads = Threads { captures: Vec::new(), readers: Vec::new() };
         for (number, vision) in visions.into_iter().enumerate() {
             let mine: Vec<CameraSettings> = settings.cameras.iter().skip(number).step_by(settings.readers).cloned().collect();
@@ -230,6 +245,7 @@ impl Daemon {
                     give_up: &give_up,
                     live: &live,
                     gauges: &mut gauges,
+                    snapshots: &snapshots,
                     overrides,
                 },
             )?;
@@ -250,6 +266,8 @@ impl Daemon {
             live,
             hotlist: board,
             next_health: now,
+            started: now,
+            orders: Orders::new(commands, snapshots, now.mono),
             clock,
             settings,
             source,
@@ -261,6 +279,7 @@ impl Daemon {
     pub fn tick(&mut self) {
         let now = self.clock.now();
         self.present(now);
+        self.obey(now);
         if now.mono < self.next_health.mono {
             return;
         }
@@ -325,21 +344,6 @@ impl Daemon {
     /// Counters of all threads.
     pub const fn gauges(&self) -> &Gauges {
         &self.gauges
-    }
-
-    /// The list kept by hand was read again and is in force from now on.
-    pub fn set_hotlist(&self, loaded: LoadedHotlist) {
-        let (rejected, now) = (rejected(&loaded), self.clock.now());
-        let hotlist = Arc::new(loaded.hotlist);
-        self.audit(hotlists::local_applied(&self.source, &hotlist, "reload", now));
-        self.hotlist.set(hotlist, rejected, now);
-    }
-
-    /// The list kept by hand was refused; the one in force stays, and health says why.
-    pub fn hotlist_refused(&self, list: &str, why: &str) {
-        let entry = AuditMessage::new(&self.source, AuditEvent::HotlistRefused, "reload", self.clock.now().utc);
-        self.audit(AuditMessage { list: Some(list.to_owned()), ..entry.because(why) });
-        self.hotlist.refused(list, why);
     }
 
     fn audit(&self, entry: AuditMessage) {
@@ -413,6 +417,7 @@ struct Shared<'a> {
     give_up: &'a Arc<AtomicBool>,
     live: &'a mpsc::Sender<Live>,
     gauges: &'a mut Gauges,
+    snapshots: &'a Arc<Snapshots>,
     overrides: &'a Overrides,
 }
 
@@ -445,6 +450,7 @@ impl Threads {
             lossless: cameras.iter().any(|c| c.pace == Pace::Lossless),
             outcomes: shared.outcomes,
             board: Arc::clone(shared.board),
+            snapshots: Arc::clone(shared.snapshots),
             clock: Arc::clone(shared.clock),
             stats: Arc::clone(&stats),
             give_up: Arc::clone(shared.give_up),

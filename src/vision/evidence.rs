@@ -109,21 +109,31 @@ pub fn patch_jpeg(frame: &Frame, quad: Quad<FramePx>, options: &EvidenceOptions)
 /// # Errors
 /// When no picture fits the caps, or the encoder fails.
 pub fn overview_jpeg(frame: &Frame, quad: Quad<FramePx>, options: &EvidenceOptions) -> Result<Vec<u8>, VisionError> {
-    let outlined = |picture: &mut Mat, scale: f32| {
-        let outline: Vector<CvPoint> = quad
-            .grow(0.06, 0.20)
-            .corners
-            .iter()
-            .map(|c| {
-                #[allow(clippy::cast_possible_truncation)] // a corner of a plate in the frame; far-off ones saturate
-                CvPoint::new((c.x * scale).round() as i32, (c.y * scale).round() as i32)
-            })
-            .collect();
-        let amber = Scalar::new(0.0, 190.0, 255.0, 0.0);
-        imgproc::polylines(picture, &outline, true, amber, 2, imgproc::LINE_AA, 0).map_err(fault)
-    };
-    let draw = |picture: &mut Mat, scale| if options.outline { outlined(picture, scale) } else { Ok(()) };
+    let draw = |picture: &mut Mat, scale| if options.outline { outline(picture, quad, scale) } else { Ok(()) };
     pack(&view(frame)?, (frame.width(), frame.height()), &options.overview, draw)
+}
+
+/// A frame as it is, scaled down to its caps, with all plates outlined.
+///
+/// # Errors
+/// When no picture fits the caps, or the encoder fails.
+pub fn still_jpeg(frame: &Frame, plates: &[Quad<FramePx>], options: &PictureOptions) -> Result<Vec<u8>, VisionError> {
+    let draw = |picture: &mut Mat, scale| plates.iter().try_for_each(|quad| outline(picture, *quad, scale));
+    pack(&view(frame)?, (frame.width(), frame.height()), options, draw)
+}
+
+fn outline(picture: &mut Mat, quad: Quad<FramePx>, scale: f32) -> Result<(), VisionError> {
+    let corners: Vector<CvPoint> = quad
+        .grow(0.06, 0.20)
+        .corners
+        .iter()
+        .map(|c| {
+            #[allow(clippy::cast_possible_truncation)] // a corner of a plate in the frame; far-off ones saturate
+            CvPoint::new((c.x * scale).round() as i32, (c.y * scale).round() as i32)
+        })
+        .collect();
+    let amber = Scalar::new(0.0, 190.0, 255.0, 0.0);
+    imgproc::polylines(picture, &corners, true, amber, 2, imgproc::LINE_AA, 0).map_err(fault)
 }
 
 fn view(frame: &Frame) -> Result<opencv::boxed_ref::BoxedRef<'_, Mat>, VisionError> {

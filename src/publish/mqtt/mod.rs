@@ -206,7 +206,7 @@ pub enum Live {
 }
 
 /// A message from the broker.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Received {
     /// Its topic.
     pub topic: String,

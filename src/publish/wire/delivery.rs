@@ -6,8 +6,9 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::state::GapWire;
-use super::{Message, Source};
+use super::lists::MAX_REASON_BYTES;
+use super::state::{GapWire, HealthMessage};
+use super::{JsonError, Message, Source, short};
 use crate::clock::UtcTime;
 use crate::outbox::chain::StreamId;
 use crate::outbox::{Gap, Seq};
@@ -101,6 +102,18 @@ pub struct CommandMessage {
     pub correlation: Option<String>,
 }
 
+impl CommandMessage {
+    /// An argument that is a whole number.
+    pub fn number(&self, name: &str) -> Option<u64> {
+        self.args.get(name).and_then(Value::as_u64)
+    }
+
+    /// An argument that is a text.
+    pub fn text(&self, name: &str) -> Option<&str> {
+        self.args.get(name).and_then(Value::as_str)
+    }
+}
+
 const fn valid_s() -> u32 {
     30
 }
@@ -126,6 +139,98 @@ pub struct AnswerMessage {
     /// When this was written, UTC.
     #[schemars(extend("format" = "date-time"))]
     pub written: String,
+}
+
+/// What can come of a command.
+pub trait CommandResult: Serialize {}
+
+impl CommandResult for PingResult {}
+impl CommandResult for ReloadResult {}
+impl CommandResult for DoctorResult {}
+impl CommandResult for ResendResult {}
+impl CommandResult for SnapshotResult {}
+
+impl AnswerMessage {
+    /// The answer to `verb`: what came of it, or why nothing did.
+    ///
+    /// # Errors
+    /// When a number in the result is not finite.
+    pub fn new<R: CommandResult>(
+        source: &Source,
+        verb: &str,
+        outcome: Result<&R, &str>,
+        correlation: Option<String>,
+        now: UtcTime,
+    ) -> Result<Self, JsonError> {
+        Ok(Self {
+            schema: Self::SCHEMA.to_owned(),
+            device: source.device.clone(),
+            verb: verb.to_owned(),
+            ok: outcome.is_ok(),
+            error: outcome.err().map(|why| short(why, MAX_REASON_BYTES)),
+            result: outcome.map_or(Ok(Value::Null), serde_json::to_value)?,
+            correlation,
+            written: now.to_string(),
+        })
+    }
+}
+
+/// What came of `ping`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct PingResult {
+    /// As in the status message.
+    pub session: u64,
+    /// Since the daemon started, seconds.
+    pub uptime_s: u64,
+    /// Version of the program.
+    pub version: String,
+}
+
+/// What came of `reload`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct ReloadResult {
+    /// What was read again, in words.
+    pub what: String,
+}
+
+/// What came of `doctor`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct DoctorResult {
+    /// What is wrong, in words, most important first; empty when all is well.
+    pub alarms: Vec<String>,
+    /// The figures behind it.
+    pub health: HealthMessage,
+}
+
+/// What came of `outbox.resend`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct ResendResult {
+    /// Numbers of the range that are still stored and are sent once more.
+    pub resent: u64,
+    /// Numbers that are not stored any more: the broker (or the back office, where it confirms) has acknowledged them.
+    pub released: u64,
+    /// Numbers that are missing, in gaps; the first [`MAX_GAPS_A_MESSAGE`] that touch the range.
+    pub missing: Vec<GapWire>,
+    /// Where to go on, if the range held more rows than are taken at one time.
+    pub next: Option<u64>,
+}
+
+/// What came of `snapshot`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct SnapshotResult {
+    /// The camera's opaque id.
+    pub camera: String,
+    /// When the frame was captured, UTC.
+    #[schemars(extend("format" = "date-time"))]
+    pub at: String,
+    /// Width of the camera's frame, pixels (the picture may be smaller).
+    pub width_px: u32,
+    /// Height of the camera's frame, pixels.
+    pub height_px: u32,
+    /// Plates that are outlined in it.
+    pub plates: u32,
+    /// The picture, JPEG in base64.
+    pub jpeg_base64: String,
 }
 
 impl Message for GapMessage {

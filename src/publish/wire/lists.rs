@@ -99,6 +99,10 @@ pub enum AuditEvent {
     HotlistRefused,
     /// A list in force passed its expiry: nothing of it is matched from now on.
     HotlistExpired,
+    /// A command was carried out.
+    CommandDone,
+    /// A command was refused, or failed.
+    CommandRefused,
 }
 
 /// An entry of the audit log. Topic `audit`.
@@ -109,7 +113,7 @@ pub struct AuditMessage {
     /// The device's opaque id.
     #[schemars(extend("pattern" = "^[a-z0-9_-]{1,32}$"))]
     pub device: String,
-    /// `hotlist_received`, `hotlist_applied`, `hotlist_refused` or `hotlist_expired`.
+    /// `hotlist_received`, `hotlist_applied`, `hotlist_refused`, `hotlist_expired`, `command_done` or `command_refused`.
     pub event: AuditEvent,
     /// When, UTC.
     #[schemars(extend("format" = "date-time"))]
@@ -126,6 +130,12 @@ pub struct AuditMessage {
     pub way: String,
     /// Why, in words; for a refusal always.
     pub reason: Option<String>,
+    /// The command.
+    #[serde(default)]
+    pub command: Option<String>,
+    /// Who gave it, in their own words.
+    #[serde(default)]
+    pub by: Option<String>,
 }
 
 impl AuditMessage {
@@ -142,6 +152,8 @@ impl AuditMessage {
             key: None,
             way: way.to_owned(),
             reason: None,
+            command: None,
+            by: None,
         }
     }
 
