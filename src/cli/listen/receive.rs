@@ -60,11 +60,12 @@ pub(super) async fn run(args: &Args, dir: &Path, trusted: Option<TrustedKeys>) -
     let mut untold: BTreeMap<(String, StreamId), Watermark> = BTreeMap::new();
     let (mut connection, mut summary, mut seen) = (0, Instant::now() + SUMMARY_EVERY, 0);
     loop {
-        if args.ack && subscriber.connections() != connection {
+        if subscriber.connections() != connection {
             connection = subscriber.connections();
+            complain(format_args!("receiving from {}:{}", args.broker.host, args.broker.port));
             // What was told may have been lost with the old connection, or the broker with all that it retained.
             let all = store.watermarks().map_err(Failure::software)?;
-            untold.extend(all.into_iter().map(|w| ((w.device.clone(), w.stream), w)));
+            untold.extend(all.into_iter().filter(|_| args.ack).map(|w| ((w.device.clone(), w.stream), w)));
         }
         let batch = gather(&mut subscriber).await;
         let numbered: Vec<Numbered> = batch.iter().filter_map(Numbered::from_received).collect();

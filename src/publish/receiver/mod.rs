@@ -39,7 +39,7 @@ use super::mqtt::Received;
 use super::wire::{GapMessage, GapWire, Message};
 use crate::keys::{KeyId, TrustedKeys};
 use crate::outbox::Seq;
-use crate::outbox::chain::{Content, Link, Proof, StreamId};
+use crate::outbox::chain::{Content, Link, Signature, StreamId};
 
 pub use report::{ChainBreak, Hole, StreamReport};
 pub use store::{Store, StoreError, Taken, Watermark};
@@ -54,8 +54,10 @@ pub struct Numbered {
     pub stream: StreamId,
     /// Its number in it.
     pub seq: Seq,
-    /// What proves its place; none when the box does not sign, or when what it sent is no proof.
-    pub proof: Option<Proof>,
+    /// The link of the one before it; none when what it carries is no link.
+    pub prev: Option<Link>,
+    /// The device's signature over its link, and the key that made it; none when the box does not sign.
+    pub signed: Option<(Signature, KeyId)>,
     /// Full topic.
     pub topic: String,
     /// Name and version of the payload's schema.
@@ -69,18 +71,13 @@ pub struct Numbered {
 impl Numbered {
     /// None for a live message. A number without a stream, or on a topic that is no device's, is nobody's and counts as live.
     pub fn from_received(message: &Received) -> Option<Self> {
-        let proof = || {
-            Some(Proof {
-                prev: message.prev.as_deref()?.parse().ok()?,
-                signature: message.sig.as_deref()?.parse().ok()?,
-                key: KeyId::parse(message.key.as_deref()?)?,
-            })
-        };
+        let signed = || Some((message.sig.as_deref()?.parse().ok()?, KeyId::parse(message.key.as_deref()?)?));
         Some(Self {
             device: device_of(&message.topic)?.to_owned(),
             stream: message.stream.as_deref()?.parse().ok()?,
             seq: Seq::new(message.seq?)?,
-            proof: proof(),
+            prev: message.prev.as_deref().and_then(|prev| prev.parse().ok()),
+            signed: signed(),
             topic: message.topic.clone(),
             schema: message.schema.clone().unwrap_or_default(),
             content_type: message.content_type.clone().unwrap_or_default(),
@@ -88,18 +85,17 @@ impl Numbered {
         })
     }
 
-    /// The hash that names it and all before it. A box that does not sign has no links; its messages are told apart by their
-    /// content all the same.
+    /// The hash that names it and all before it.
     pub fn link(&self) -> Link {
         let content =
             Content { topic: &self.topic, content_type: &self.content_type, schema: &self.schema, payload: &self.payload };
-        Link::of(self.stream, self.seq, self.proof.map_or_else(Link::default, |p| p.prev), &content)
+        Link::of(self.stream, self.seq, self.prev.unwrap_or_default(), &content)
     }
 
     /// Why it is not to be believed to come from its device; none when it is.
     pub fn doubt(&self, trusted: &TrustedKeys) -> Option<Why> {
-        let Some(proof) = self.proof else { return Some(Why::Unsigned) };
-        match self.link().is_signed(trusted, proof.key, &proof.signature) {
+        let (Some(_), Some((signature, key))) = (self.prev, &self.signed) else { return Some(Why::Unsigned) };
+        match self.link().is_signed(trusted, *key, signature) {
             Some(true) => None,
             Some(false) => Some(Why::BadSignature),
             None => Some(Why::UnknownKey),

@@ -9,7 +9,7 @@ use rusqlite::{Connection, OpenFlags, params};
 use super::store::{StoreError, seq};
 use super::{Numbered, Why};
 use crate::keys::{KeyId, TrustedKeys};
-use crate::outbox::chain::{Link, Proof};
+use crate::outbox::chain::Link;
 
 /// Numbers `first..=last` that are neither stored nor declared missing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -168,16 +168,14 @@ fn breaks(
 ) -> rusqlite::Result<Option<String>> {
     let text = |column: usize| row.get::<_, Option<String>>(column);
     let prev = text(2)?;
-    let proof = || {
-        let (prev, sig, key) = (prev.clone()?, text(3).ok()??, text(4).ok()??);
-        Some(Proof { prev: prev.parse().ok()?, signature: sig.parse().ok()?, key: KeyId::parse(&key)? })
-    };
+    let signed = || Some((text(3).ok()??.parse().ok()?, KeyId::parse(&text(4).ok()??)?));
     let Some(place) = seq(row.get(0)?) else { return Ok(Some("it has no number".into())) };
     let message = Numbered {
         device: report.device.clone(),
         stream: report.stream.parse().unwrap_or_default(),
         seq: place,
-        proof: proof(),
+        prev: prev.as_deref().and_then(|prev| prev.parse().ok()),
+        signed: signed(),
         topic: row.get(5)?,
         schema: row.get(6)?,
         content_type: row.get(7)?,

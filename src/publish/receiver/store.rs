@@ -242,9 +242,9 @@ fn insert(tx: &Transaction<'_>, m: &Numbered, link: Link, why: Option<Why>, now:
         m.stream.to_string(),
         signed(m.seq),
         link.to_string(),
-        m.proof.map(|p| p.prev.to_string()),
-        m.proof.map(|p| p.signature.to_string()),
-        m.proof.map(|p| p.key.to_string()),
+        m.prev.map(|prev| prev.to_string()),
+        m.signed.map(|(signature, _)| signature.to_string()),
+        m.signed.map(|(_, key)| key.to_string()),
         m.topic,
         m.schema,
         m.content_type,
@@ -256,7 +256,7 @@ fn insert(tx: &Transaction<'_>, m: &Numbered, link: Link, why: Option<Why>, now:
 
 /// Whether a new message and the neighbours that are there fit together; what is wrong, in words.
 fn misfit(tx: &Transaction<'_>, message: &Numbered, link: Link) -> rusqlite::Result<Option<String>> {
-    let (stream, seq, prev) = (message.stream.to_string(), signed(message.seq), message.proof.map(|p| p.prev));
+    let (stream, seq, prev) = (message.stream.to_string(), signed(message.seq), message.prev);
     let before = if seq == 1 { Some(Link::default().to_string()) } else { link_of(tx, &message.device, &stream, seq - 1)? };
     if before.is_some_and(|before| prev.is_some_and(|p| p.to_string() != before)) {
         return Ok(Some(format!("number {seq} does not follow number {}: its prev is not that one's link", seq - 1)));

@@ -28,7 +28,8 @@ impl Box {
             device: "o/d".into(),
             stream: self.stream,
             seq: seq(self.next),
-            proof: None,
+            prev: None,
+            signed: None,
             topic: format!("kerbside/v1/o/d/{leaf}"),
             schema: schema.into(),
             content_type: "application/json".into(),
@@ -41,9 +42,8 @@ impl Box {
     }
 
     fn sign(&self, message: &mut Numbered, prev: Link) {
-        let blank = Link::default().sign(&self.key);
-        message.proof = Some(Proof { prev, signature: blank, key: self.key.id() });
-        message.proof = Some(Proof { prev, signature: message.link().sign(&self.key), key: self.key.id() });
+        message.prev = Some(prev);
+        message.signed = Some((message.link().sign(&self.key), self.key.id()));
     }
 
     fn read(&mut self) -> Numbered {
@@ -170,7 +170,7 @@ fn the_same_number_with_other_content_is_a_conflict_and_both_are_kept() {
 fn what_a_device_did_not_sign_is_kept_aside_and_takes_no_number_away() {
     let (mut bench, mut sender, mut stranger) = (Bench::new(), Box::new("00000000000000aa"), Box::new("00000000000000aa"));
     let real = sender.read();
-    let unsigned = Numbered { proof: None, ..real.clone() };
+    let unsigned = Numbered { signed: None, ..real.clone() };
     let changed = Numbered { topic: "kerbside/v1/o/d/unread".into(), ..real.clone() };
     let trusted = sender.trusted();
     let batch = [unsigned, changed, stranger.read(), real];

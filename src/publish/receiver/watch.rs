@@ -28,7 +28,7 @@ impl Watch {
         if let Some(why) = message.doubt(&self.trusted) {
             return Some(why.to_string());
         }
-        let (seq, link, prev) = (message.seq.get(), message.link(), message.proof?.prev);
+        let (seq, link, prev) = (message.seq.get(), message.link(), message.prev?);
         let seen = self.seen.entry((message.device.clone(), message.stream)).or_default();
         let before = if seq == 1 { Some(Link::default()) } else { seen.get(&(seq - 1)).map(|(_, link)| *link) };
         let (there, after) = (seen.get(&seq).map(|(_, link)| *link), seen.get(&(seq + 1)).map(|(prev, _)| *prev));

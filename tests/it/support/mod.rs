@@ -7,3 +7,4 @@ pub mod pictures;
 pub mod program;
 pub mod proxy;
 pub mod publisher;
+pub mod receiver;
