@@ -11,6 +11,7 @@ macro_rules! say {
 mod broker;
 mod calibration;
 mod check;
+mod command;
 mod demo;
 mod demo_broker;
 mod draw;
@@ -19,6 +20,7 @@ mod evaluate;
 mod hotlist;
 mod listen;
 mod models;
+mod outbox;
 mod personal;
 mod rate;
 mod read;
@@ -104,6 +106,11 @@ enum Command {
     Evaluate(evaluate::Args),
     /// Check a configuration, the models and the hotlist that it names, and say all that is wrong
     Check(check::Args),
+    /// Look after what waits for delivery on this box: status, list, export, verify, purge, key
+    Outbox(outbox::Args),
+    /// Give a box a command over the broker, and print its answer
+    #[command(name = "command")]
+    Ask(command::Args),
     /// Make, seal, check and show lists of vehicles of interest
     Hotlist(hotlist::Args),
     /// Subscribe to a broker and print records and alerts as they arrive
@@ -132,6 +139,8 @@ pub fn main() -> ExitCode {
         Command::Replay(args) => logged(cli.verbose, || replay::main(&args)),
         Command::Evaluate(args) => logged(cli.verbose, || evaluate::main(&args)),
         Command::Check(args) => logged(cli.verbose, || check::main(&args)),
+        Command::Outbox(args) => logged(cli.verbose, || outbox::main(&args)),
+        Command::Ask(args) => logged(cli.verbose, || command::main(&args)),
         Command::Hotlist(args) => logged(cli.verbose, || hotlist::main(&args)),
         Command::Listen(args) => logged(cli.verbose, || listen::main(&args)),
         Command::Schema(args) => schema::main(&args),

@@ -65,7 +65,7 @@ use crate::clock::UtcTime;
 use crate::keys::{DataKey, SigningKey};
 use chain::{Link, Proof};
 
-pub use outlet::{Cursors, Outlet};
+pub use outlet::{Cursors, Listed, Outlet};
 pub use salvage::Salvage;
 pub use writer::{Opened, Outbox};
 
@@ -80,6 +80,11 @@ pub const MAX_GAP_ROWS: u64 = 4096;
 pub struct Seq(i64);
 
 impl Seq {
+    /// The lowest there is.
+    pub const FIRST: Self = Self(1);
+    /// The highest there is.
+    pub const LAST: Self = Self(i64::MAX);
+
     /// From a plain number; none for zero and for those beyond 2^63.
     pub fn new(number: u64) -> Option<Self> {
         i64::try_from(number).ok().filter(|n| *n > 0).map(Self)

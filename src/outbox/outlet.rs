@@ -35,6 +35,25 @@ impl Cursors {
     }
 }
 
+/// A stored row without its payload.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Listed {
+    /// Its number.
+    pub seq: Seq,
+    /// Its lane.
+    pub lane: Lane,
+    /// Part of a hit.
+    pub hit: bool,
+    /// Full topic.
+    pub topic: String,
+    /// Name and version of the payload's schema.
+    pub schema: String,
+    /// When it was committed.
+    pub committed: UtcTime,
+    /// Bytes charged for it.
+    pub cost_bytes: u64,
+}
+
 /// The delivering end. Holds no state of its own: what it gave out before is for the caller to remember.
 #[derive(Debug)]
 pub struct Outlet {
@@ -133,6 +152,35 @@ impl Outlet {
             }
         }
         Ok(rows)
+    }
+
+    /// What is stored from number `from` on, without payloads, oldest first, at most `limit`; of one lane, or of all.
+    ///
+    /// # Errors
+    /// When the disk fails.
+    pub fn list(&self, from: Seq, to: Seq, lane: Option<Lane>, limit: usize) -> Result<Vec<Listed>, OutboxError> {
+        let read = |row: &rusqlite::Row<'_>| {
+            Ok(Listed {
+                seq: Seq(row.get(0)?),
+                lane: Lane::from_code(row.get(1)?).unwrap_or(Lane::Read),
+                hit: row.get(2)?,
+                topic: row.get(3)?,
+                schema: row.get(4)?,
+                committed: UtcTime::from_micros(row.get(5)?),
+                cost_bytes: store::unsigned(row.get(6)?),
+            })
+        };
+        let listed: rusqlite::Result<Vec<Listed>> = self
+            .db
+            .prepare_cached(
+                "SELECT seq, lane, hit, topic, schema, committed_us, cost FROM envelope \
+                 WHERE seq BETWEEN ?1 AND ?2 AND (?3 IS NULL OR lane = ?3) ORDER BY seq LIMIT ?4",
+            )
+            .and_then(|mut select| {
+                let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+                select.query_map((from.0, to.0, lane.map(Lane::code), limit), read)?.collect()
+            });
+        listed.map_err(store_error(&self.path, "listing"))
     }
 
     /// The numbers from `from` to `to` that are stored, at most `limit`, and where to go on if there are more.

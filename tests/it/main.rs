@@ -3,17 +3,19 @@
 //! `tidy` holds the rules of the house, `broker` the way from the outbox to a broker, `reading` the commands that read
 //! pictures and clips, `evaluate` and `replay` how well they do, `vision` the reader's batches, `faults` what bad input is answered
 //! with, `hotlist` how lists are made, `sync` their way to the box, `daemon` the whole of `kerbside run` and the demo, `docs` whether the README tells the truth,
-//! `schema` whether messages are what their schemas say.
+//! `command` what a box does when it is asked, `schema` whether messages are what their schemas say, `receiver` the back office's end.
 
 #![allow(clippy::unwrap_used)]
 
 mod broker;
+mod command;
 mod daemon;
 mod docs;
 mod evaluate;
 mod faults;
 mod hotlist;
 mod reading;
+mod receiver;
 mod replay;
 mod schema;
 mod support;
