@@ -4,6 +4,7 @@
 //! path, what was found, what is allowed; a fault of syntax or type ends the reading, as nothing after it can be trusted.
 //! Nothing here starts anything.
 
+mod camera;
 mod hotlist;
 mod outbox;
 mod raw;

@@ -36,6 +36,8 @@ pub(super) struct RawConfig {
     #[serde(default)]
     pub(super) command: RawCommand,
     #[serde(default)]
+    pub(super) nas: RawNas,
+    #[serde(default)]
     pub(super) camera: Vec<RawCamera>,
 }
 
@@ -165,6 +167,19 @@ pub(super) struct RawCamera {
     pub(super) buffers: i64,
     #[serde(default)]
     pub(super) calibration: String,
+    #[serde(default)]
+    pub(super) nas_camera_id: i64,
+    #[serde(default)]
+    pub(super) latitude_deg: f64,
+    #[serde(default)]
+    pub(super) longitude_deg: f64,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct RawNas {
+    pub(super) feed_id: i64,
+    pub(super) source_id: i64,
 }
 
 /// A camera calibration profile (`calibration/*.toml`) as typed.

@@ -9,7 +9,7 @@ use std::time::Duration;
 use super::Fault;
 use super::hotlist::HotlistSettings;
 use super::outbox::OutboxSettings;
-use super::raw::{RawCalibration, RawCamera, RawConfig};
+use super::raw::RawConfig;
 use crate::anpr::core::CoreOptions;
 use crate::camera::{AtEnd, Pace};
 use crate::geometry::{FramePx, Rect};
@@ -17,6 +17,7 @@ use crate::ident::{CameraId, is_opaque_id};
 use crate::publish::command::Verb;
 use crate::publish::mqtt::{BrokerOptions, Credentials, NoSubscriber};
 use crate::publish::topic::Topics;
+use crate::publish::wire::Site;
 use crate::vision::VisionOptions;
 use crate::vision::evidence::{EvidenceOptions, EvidenceProfile};
 use crate::vision::manifest::Precision;
@@ -80,6 +81,8 @@ pub struct CameraSettings {
     pub buffers: usize,
     /// Where plates are looked for; none means the whole frame.
     pub region: Option<Region>,
+    /// Where it stands, and its numbers at a national back office.
+    pub site: Site,
 }
 
 /// Where in the frame plates are looked for, and the frame size that this was drawn for.
@@ -281,7 +284,7 @@ pub(super) fn resolve(raw: &RawConfig, base: &Path) -> Result<Settings, Vec<Faul
         }
     }
     let cameras: Vec<CameraSettings> =
-        raw.camera.iter().enumerate().filter_map(|(i, camera)| resolve_camera(&mut c, i, camera)).collect();
+        raw.camera.iter().enumerate().filter_map(|(i, camera)| super::camera::resolve(&mut c, raw, i, camera)).collect();
     if raw.camera.is_empty() {
         c.fault("camera", "there is none; add a [[camera]] table with id, kind and path");
     }
@@ -344,55 +347,4 @@ fn credentials(c: &mut Checker<'_>, raw: &RawConfig) -> Option<Credentials> {
         }
     };
     Some(Credentials { username: raw.mqtt.username.clone(), password })
-}
-
-fn resolve_camera(c: &mut Checker<'_>, index: usize, raw: &RawCamera) -> Option<CameraSettings> {
-    let key = |name: &str| format!("camera[{index}].{name}");
-    c.id(&key("id"), &raw.id);
-    let path = c.existing(&key("path"), &raw.path);
-    let interval = Duration::from_millis(c.integer(&key("interval_ms"), raw.interval_ms, 1, 3_600_000));
-    let is_stills = c.choice(&key("kind"), &raw.kind, &[("clip", false), ("stills", true)]);
-    let source = if is_stills { SourceSettings::Stills(path, interval) } else { SourceSettings::Clip(path) };
-    let pace = c.choice(&key("pace"), &raw.pace, &[("real_time", Pace::RealTime), ("lossless", Pace::Lossless)]);
-    let at_end = c.choice(&key("at_end"), &raw.at_end, &[("stop", AtEnd::Stop), ("repeat", AtEnd::Repeat)]);
-    let buffers = c.integer(&key("buffers"), raw.buffers, 6, 256);
-    let region = (!raw.calibration.is_empty()).then(|| calibration(c, &key("calibration"), &raw.calibration)).flatten();
-    Some(CameraSettings { id: CameraId::new(&raw.id)?, source, pace, at_end, buffers, region })
-}
-
-/// Reads a calibration profile: for now, where plates are looked for.
-fn calibration(c: &mut Checker<'_>, key: &str, value: &str) -> Option<Region> {
-    let path = c.existing(key, value);
-    let text = match std::fs::read_to_string(&path) {
-        Ok(text) => text,
-        Err(e) => {
-            if path.exists() {
-                c.fault(key, format!("{}: {e}", path.display()));
-            }
-            return None;
-        }
-    };
-    let profile: RawCalibration = match toml::from_str(&text) {
-        Ok(profile) => profile,
-        Err(e) => {
-            c.fault(key, format!("{}: {}", path.display(), e.to_string().trim_end()));
-            return None;
-        }
-    };
-    let ([width, height], [x0, y0, x1, y1]) = (profile.frame_px, profile.region_px);
-    if !(0 <= x0 && x0 < x1 && x1 <= width && 0 <= y0 && y0 < y1 && y1 <= height && width.max(height) <= 16_384) {
-        c.fault(
-            key,
-            format!(
-                "{}: region_px {:?} is not left, top, right, bottom inside frame_px {:?}",
-                path.display(),
-                profile.region_px,
-                profile.frame_px
-            ),
-        );
-        return None;
-    }
-    #[allow(clippy::cast_precision_loss)] // at most 16384
-    let side = |v: i64| v as f32;
-    Some(Region { frame_px: (side(width), side(height)), area: Rect::new(side(x0), side(y0), side(x1), side(y1)) })
 }

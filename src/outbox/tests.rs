@@ -62,13 +62,13 @@ fn rows_come_out_by_lane_then_by_number_and_survive_a_reopen() {
     let dir = tempfile::tempdir().unwrap();
     let (mut outbox, opened) = open(dir.path(), ROOMY);
     let stream = opened.stream;
-    assert_eq!(opened, Opened { session: 1, stream, salvage: None });
+    assert_eq!(opened, Opened { session: 1, stream, signing_key_pem: None, salvage: None });
     let lanes = [Lane::Overview, Lane::Read, Lane::Patch, Lane::Alert, Lane::Read, Lane::Health];
     let drafts: Vec<_> = lanes.iter().map(|l| draft(*l, false, 10)).collect();
     assert_eq!(outbox.commit(&drafts, at(1)).unwrap().iter().map(|s| s.get()).collect::<Vec<_>>(), [1, 2, 3, 4, 5, 6]);
     drop(outbox);
     let (outbox, opened) = open(dir.path(), ROOMY);
-    assert_eq!(opened, Opened { session: 2, stream, salvage: None });
+    assert_eq!(opened, Opened { session: 2, stream, signing_key_pem: None, salvage: None });
     let mut outlet = outbox.outlet().unwrap();
     let mut cursors = Cursors::default();
     let due = outlet.next(&Lane::ALL, &cursors, 10, utc(1)).unwrap();
@@ -357,7 +357,7 @@ proptest! {
                     let stream = opened.stream;
                     outlet = outbox.outlet().unwrap();
                     sessions += 1;
-                    prop_assert_eq!(opened, Opened { session: sessions, stream, salvage: None });
+                    prop_assert_eq!(opened, Opened { session: sessions, stream, signing_key_pem: None, salvage: None });
                 }
             }
             let stats = outlet.stats().unwrap();

@@ -30,6 +30,8 @@ pub struct Opened {
     pub session: u64,
     /// The stream that its numbers are of.
     pub stream: StreamId,
+    /// Public half of the key that signs its envelopes, PEM; none where they are not signed.
+    pub signing_key_pem: Option<String>,
     /// What was saved from a damaged store, if it was one.
     pub salvage: Option<Salvage>,
 }
@@ -99,11 +101,12 @@ impl Outbox {
         let mark = current_mark(&db, session, stream).map_err(in_error("reading the sequence"))?;
         let age = AgeClock::load(&db, now).map_err(in_error("reading its age"))?;
         mark.write(dir).map_err(not_writable(dir))?;
+        let signing_key_pem = scribe.signer.as_ref().map(|key| key.public_pem());
         let (limits, retention) = (options.limits, options.retention);
         let mut outbox = Self { db, dir: dir.to_owned(), path, limits, retention, scribe, stream, age, mark, high, _lock: lock };
         // The limits may have shrunk since the last time.
         outbox.commit(&[], now)?;
-        Ok((outbox, Opened { session: store::unsigned(session), stream, salvage }))
+        Ok((outbox, Opened { session: store::unsigned(session), stream, signing_key_pem, salvage }))
     }
 
     /// Another handle on the same store, for the net thread.

@@ -20,7 +20,7 @@ mod tests;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-pub use convert::{Evidence, Models, Source, short};
+pub use convert::{Evidence, Models, Site, Source, short};
 pub use delivery::{
     AckMessage, AnswerMessage, CommandMessage, CommandResult, DoctorResult, GapMessage, MAX_GAPS_A_MESSAGE, PingResult,
     ReloadResult, ResendResult, SnapshotResult,
@@ -227,6 +227,32 @@ pub struct EvidenceWire {
     pub size_bytes: u64,
 }
 
+/// A capture record's fields by the names that a back office of the British police's kind gives them (BOF2, the interface before the
+/// National ANPR Service; its newer versions may differ). Ids and position are those of the configuration, and none where it has none.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct NasWire {
+    /// Number of the organisation.
+    pub feed_id: Option<u32>,
+    /// Number of the system.
+    pub source_id: Option<u32>,
+    /// Number of the camera.
+    pub camera_id: Option<u32>,
+    /// Capture time of the frame that was read best, UTC.
+    #[schemars(extend("format" = "date-time"))]
+    pub capture_date: String,
+    /// Where the camera stands, WGS 84, degrees north.
+    #[schemars(range(min = -90, max = 90))]
+    pub latitude_deg: Option<f64>,
+    /// Degrees east.
+    #[schemars(range(min = -180, max = 180))]
+    pub longitude_deg: Option<f64>,
+    /// `confidence` in whole percent, rounded down.
+    #[schemars(range(max = 100))]
+    pub confidence_percentage: u8,
+    /// The vehicle came toward the camera (its front plate); none when unknown.
+    pub motion_toward_camera: Option<bool>,
+}
+
 /// The models that read it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct ModelsWire {
@@ -267,6 +293,8 @@ pub struct ReadMessage {
     pub hits: Vec<HitWire>,
     /// Matches in all.
     pub hits_total: u32,
+    /// The same facts by other names, for back offices that know only those.
+    pub nas: NasWire,
     /// Pictures of the best frame.
     pub evidence: Vec<EvidenceWire>,
     /// Models in use.

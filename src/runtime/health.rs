@@ -90,13 +90,28 @@ pub fn presence(
     now: CaptureTime,
 ) -> Result<Presence, JsonError> {
     let hotlists = board.get().versions();
-    let status = |online| StatusMessage::new(source, online, opened.session, &hotlists, now.utc).encode();
+    let status = |online| {
+        let mut message = StatusMessage::new(source, online, opened.session, &hotlists, now.utc);
+        message.stream = opened.stream.to_string();
+        message.signing_key_pem.clone_from(&opened.signing_key_pem);
+        message.warnings = warnings(settings);
+        message.encode()
+    };
     Ok(Presence {
         topic: settings.topics.status(),
         schema: StatusMessage::SCHEMA.to_owned(),
         online: status(true)?,
         offline: status(false)?,
     })
+}
+
+/// What is not as safe as it could be.
+fn warnings(settings: &Settings) -> Vec<String> {
+    let mut warnings = Vec::new();
+    if settings.outbox.identity.is_none() {
+        warnings.push("the key of the payloads at rest lies beside them: give the box an identity (hotlist.identity)".to_owned());
+    }
+    warnings
 }
 
 /// A camera's change of phase as a retained message.

@@ -140,7 +140,11 @@ impl Daemon {
         }
         let models = visions.first().map(|v| v.model_names().clone()).unwrap_or_default();
         let [detector, reader] = models;
-        let source = wire::Source { device: settings.device.clone(), models: wire::Models { detector, reader } };
+        let source = wire::Source {
+            device: settings.device.clone(),
+            models: wire::Models { detector, reader },
+            sites: settings.cameras.iter().map(|camera| (camera.id.clone(), camera.site)).collect(),
+        };
         let keeper = settings.hotlist.sealed.as_ref().map(|sealed| hotlists::keeper(&settings, sealed)).transpose()?;
         let clerk = Clerk {
             topics: settings.topics.clone(),

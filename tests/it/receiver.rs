@@ -9,7 +9,7 @@ use kerbside::clock::{Clock, SystemClock};
 use kerbside::keys::SigningKey;
 use kerbside::outbox::chain::StreamId;
 use kerbside::outbox::{Draft, Gap, GapReason, Lane, Limits, Outbox, OutboxOptions, Qos, Seq};
-use kerbside::publish::wire::{GapMessage, Message, Models, Source};
+use kerbside::publish::wire::{GapMessage, Message, Source};
 use serde_json::{Value, json};
 
 use crate::support::mosquitto::Mosquitto;
@@ -145,7 +145,7 @@ fn receiver_names_every_forgery_and_lets_none_take_a_number_away() {
 #[test]
 fn receiver_takes_any_order_counts_conflicts_and_believes_declared_gaps() {
     let broker = Mosquitto::start("");
-    let source = Source { device: "d".into(), models: Models { detector: String::new(), reader: String::new() } };
+    let source = Source { device: "d".into(), ..Source::default() };
     let (seq, now) = (|n| Seq::new(n).unwrap(), SystemClock.now().utc);
     let gap = Gap { first: seq(4), last: seq(5), count: 2, reason: GapReason::Evicted, noted: now };
     let mut all = drafts(8);

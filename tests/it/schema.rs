@@ -158,7 +158,8 @@ fn daemon_s_messages_fit_their_schemas() {
 fn messages_that_a_quiet_run_does_not_send_fit_too() {
     let schemas = schemas();
     let now = SystemClock.now().utc;
-    let source = Source { device: "box-1".into(), models: Models { detector: "d".into(), reader: "r".into() } };
+    let source =
+        Source { device: "box-1".into(), models: Models { detector: "d".into(), reader: "r".into() }, ..Source::default() };
     let seq = |n| Seq::new(n).unwrap();
     let gap = Gap { first: seq(4), last: seq(9), count: 6, reason: GapReason::Evicted, noted: now };
     let encoded = |json: Vec<u8>| serde_json::from_slice::<Value>(&json).unwrap();

@@ -82,8 +82,7 @@ fn same_owner(settings: &config::Settings) -> Result<(), Failure> {
 
 /// Leaves audit entries in the outbox of a box that stands still.
 fn audit(settings: &config::Settings, said: &[Happening]) -> Result<(), Failure> {
-    let source =
-        wire::Source { device: settings.device.clone(), models: wire::Models { detector: String::new(), reader: String::new() } };
+    let source = wire::Source { device: settings.device.clone(), ..wire::Source::default() };
     let entries: Vec<_> = said.iter().map(|happening| hotlists::audit_entry(&source, happening, now())).collect();
     let options = keys::outbox_options(settings).map_err(Failure::config)?;
     let (mut outbox, _) = Outbox::open(&settings.state_dir, options, SystemClock.now()).map_err(Failure::software)?;

@@ -207,6 +207,7 @@ fn clerk([detector, reader]: &[String; 2]) -> Clerk {
         source: wire::Source {
             device: "replay".into(),
             models: wire::Models { detector: detector.clone(), reader: reader.clone() },
+            ..wire::Source::default()
         },
         evidence: EvidenceOptions::default(),
         alert_expiry_s: 300,

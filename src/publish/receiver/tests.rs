@@ -52,7 +52,8 @@ impl Box {
     }
 
     fn gap(&mut self, first: u64, last: u64, count: u64) -> Numbered {
-        let source = Source { device: "d".into(), models: Models { detector: "d".into(), reader: "r".into() } };
+        let source =
+            Source { device: "d".into(), models: Models { detector: "d".into(), reader: "r".into() }, ..Source::default() };
         let now = SystemClock.now().utc;
         let gap = Gap { first: seq(first), last: seq(last), count, reason: GapReason::Evicted, noted: now };
         let payload = GapMessage::new(&source, &[gap], now).encode().unwrap();

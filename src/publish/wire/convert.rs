@@ -1,16 +1,19 @@
 //! From domain values to messages, field by field. Pure.
 
+use std::collections::BTreeMap;
+
 use sha2::{Digest, Sha256};
 
 use super::{
     AlertMessage, AlternativeWire, ClockWire, DecodedWire, DifferenceWire, EvidenceWire, HitWire, HotlistWire, MAX_HITS,
-    MAX_LISTS, MAX_MARKERS, MAX_TEXT_BYTES, Message, ModelsWire, ReadMessage, SightingsWire, UnreadMessage, WeakestWire,
+    MAX_LISTS, MAX_MARKERS, MAX_TEXT_BYTES, Message, ModelsWire, NasWire, ReadMessage, SightingsWire, UnreadMessage, WeakestWire,
 };
 use crate::anpr::decode::Decoded;
 use crate::anpr::hotlist::{Detail, Difference, Hit, HotlistVersion};
-use crate::anpr::record::{Alert, CaptureRecord, Sightings, UnreadPassage};
+use crate::anpr::record::{Alert, CaptureRecord, Direction, Sightings, UnreadPassage};
 use crate::anpr::vrm::Glyph;
 use crate::clock::{CaptureTime, ClockQuality};
+use crate::ident::CameraId;
 use crate::publish::topic::Picture;
 
 /// How long the words of hits may be, in bytes: free text of one kind, and one detail of an entry. The first that keeps the
@@ -20,7 +23,7 @@ const WORDS_BYTES: [(usize, usize); 5] = [(256, 32), (128, 16), (64, 12), (32, 8
 const MAX_NAME_BYTES: usize = 64;
 
 /// Names of the models in use.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Models {
     /// Name and version of the detector.
     pub detector: String,
@@ -28,13 +31,28 @@ pub struct Models {
     pub reader: String,
 }
 
+/// Where a camera stands and what a national back office knows it by.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Site {
+    /// Number of the organisation.
+    pub feed_id: Option<u32>,
+    /// Number of the system.
+    pub source_id: Option<u32>,
+    /// Number of the camera.
+    pub camera_id: Option<u32>,
+    /// Latitude and longitude, degrees, WGS 84.
+    pub position: Option<(f64, f64)>,
+}
+
 /// Who speaks: constant for the life of the process.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Source {
     /// The device's opaque id.
     pub device: String,
     /// Models in use.
     pub models: Models,
+    /// By camera.
+    pub sites: BTreeMap<CameraId, Site>,
 }
 
 /// A picture of a passage, named by what it is.
@@ -70,6 +88,7 @@ impl ReadMessage {
             hotlists: hotlists(&record.hotlists),
             hits: Vec::new(),
             hits_total: total(&record.hits),
+            nas: nas(source, &record.sightings, record.decoded.confidence),
             evidence: pictures(evidence),
             models: models(&source.models),
         };
@@ -112,6 +131,26 @@ impl AlertMessage {
             models: models(&source.models),
         };
         tell_hits(message, &alert.hits, |m| &mut m.hits)
+    }
+}
+
+fn nas(source: &Source, sightings: &Sightings, confidence: f32) -> NasWire {
+    let site = source.sites.get(&sightings.camera).copied().unwrap_or_default();
+    #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)] // a share of 100
+    let percent = (confidence.clamp(0.0, 1.0) * 100.0).floor() as u8;
+    NasWire {
+        feed_id: site.feed_id,
+        source_id: site.source_id,
+        camera_id: site.camera_id,
+        capture_date: sightings.best.utc.to_string(),
+        latitude_deg: site.position.map(|(latitude, _)| latitude),
+        longitude_deg: site.position.map(|(_, longitude)| longitude),
+        confidence_percentage: percent,
+        motion_toward_camera: match sightings.direction {
+            Direction::Approaching => Some(true),
+            Direction::Receding => Some(false),
+            Direction::Unknown => None,
+        },
     }
 }
 

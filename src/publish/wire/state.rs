@@ -30,6 +30,16 @@ pub struct StatusMessage {
     pub session: u64,
     /// Version of the program.
     pub version: String,
+    /// The stream that sequence numbers are of: 16 hexadecimal digits. Another stream begins at 1 again.
+    #[serde(default)]
+    pub stream: String,
+    /// Public half of the key that signs this box's records, PEM. Believe it as far as you believe the broker; an installer can
+    /// compare it with `kerbside outbox key`.
+    #[serde(default)]
+    pub signing_key_pem: Option<String>,
+    /// What is not as safe as it could be, in words, such as a broker that is reached in clear.
+    #[serde(default)]
+    pub warnings: Vec<String>,
     /// Models in use.
     pub models: ModelsWire,
     /// Hotlists in force, in the order of their ids.
@@ -40,7 +50,7 @@ pub struct StatusMessage {
 }
 
 impl StatusMessage {
-    /// The message for one state of the box.
+    /// The message for one state of the box; the caller adds stream, key and warnings.
     pub fn new(source: &Source, online: bool, session: u64, hotlists: &[HotlistVersion], now: UtcTime) -> Self {
         Self {
             schema: Self::SCHEMA.to_owned(),
@@ -48,6 +58,9 @@ impl StatusMessage {
             online,
             session,
             version: env!("CARGO_PKG_VERSION").to_owned(),
+            stream: String::new(),
+            signing_key_pem: None,
+            warnings: Vec::new(),
             models: ModelsWire { detector: source.models.detector.clone(), reader: source.models.reader.clone() },
             hotlists: super::convert::hotlists(hotlists),
             written: now.to_string(),
