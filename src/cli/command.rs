@@ -98,7 +98,7 @@ async fn ask(
     let mut subscriber = Subscriber::new(SubscriberOptions::new(broker, vec![response_topic.clone()], Qos::AtLeastOnce));
     if tokio::time::timeout(Duration::from_secs(10), subscriber.subscribed()).await.is_err() {
         let why = subscriber.last_error().unwrap_or("it accepted the connection and said nothing");
-        return Err(Failure::software(anyhow!("no MQTT 5 broker answers: {why}; check --host, --port and --username")));
+        return Err(Failure::software(anyhow!("no MQTT broker answers: {why}; check --host, --port, --tls and --username")));
     }
     let command = CommandMessage {
         schema: CommandMessage::SCHEMA.to_owned(),

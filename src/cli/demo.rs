@@ -166,7 +166,7 @@ fn write_configuration(args: &Args, bundle: &Path, clip: &Path, port: u16, state
     let calibration = if calibration.exists() { format!("calibration = {}", absolute(&calibration)?) } else { String::new() };
     let text = format!(
         "org = 'demo'\ndevice = 'demo-box'\nstate_dir = {state}\n[models]\ndir = {models}\nonnxruntime = {ort}\nprecision = '{precision}'\n\
-         [vision]\nmin_score = {min_score}\n[hotlist]\nfile = {hotlist}\nlist = 'demo'\n[mqtt]\nport = {port}\n[health]\nperiod_s = 5\n\
+         [vision]\nmin_score = {min_score}\n[hotlist]\nfile = {hotlist}\nlist = 'demo'\n[mqtt]\ntransport = 'plain'\nport = {port}\n[health]\nperiod_s = 5\n\
          [[camera]]\nid = 'roadside'\nkind = 'clip'\npath = {clip}\npace = 'lossless'\n{calibration}\n",
         state = absolute(&state.join("state"))?,
         models = absolute(&args.models.models_dir())?,

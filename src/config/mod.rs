@@ -6,6 +6,7 @@
 
 mod camera;
 mod hotlist;
+mod mqtt;
 mod outbox;
 mod raw;
 mod resolve;
@@ -16,6 +17,7 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 
 pub use hotlist::{HotlistSettings, IDENTITY_CREDENTIAL, SealedSettings};
+pub use mqtt::TLS_KEY_CREDENTIAL;
 pub use outbox::{DEVICE_KEY_CREDENTIAL, OutboxSettings, SecretFile};
 pub use resolve::{CameraSettings, Region, Settings, SourceSettings};
 

@@ -15,7 +15,7 @@ use crate::camera::{AtEnd, Pace};
 use crate::geometry::{FramePx, Rect};
 use crate::ident::{CameraId, is_opaque_id};
 use crate::publish::command::Verb;
-use crate::publish::mqtt::{BrokerOptions, Credentials, NoSubscriber};
+use crate::publish::mqtt::{BrokerOptions, NoSubscriber};
 use crate::publish::topic::Topics;
 use crate::publish::wire::Site;
 use crate::vision::VisionOptions;
@@ -249,21 +249,7 @@ pub(super) fn resolve(raw: &RawConfig, base: &Path) -> Result<Settings, Vec<Faul
     let hotlist = super::hotlist::resolve(&mut c, raw);
     core.alert.late_match_ms = 3_600_000 * c.integer::<u64>("hotlist.late_match_h", raw.hotlist.late_match_h, 0, 24);
 
-    if raw.mqtt.host.is_empty() {
-        c.fault("mqtt.host", "it is empty; give the broker's host name or address");
-    }
-    let port = c.integer("mqtt.port", raw.mqtt.port, 1, 65_535);
-    let mut broker = BrokerOptions::new(&raw.mqtt.host, port, &format!("kerbside-{}-{}", raw.org, raw.device));
-    broker.keep_alive = Duration::from_secs(c.integer("mqtt.keep_alive_s", raw.mqtt.keep_alive_s, 5, 3_600));
-    broker.credentials = credentials(&mut c, raw);
-    broker.seed = raw.device.bytes().fold(1, |h: u64, b| h.wrapping_mul(31).wrapping_add(u64::from(b)));
-
-    let no_subscriber = c.choice(
-        "mqtt.no_subscriber",
-        &raw.mqtt.no_subscriber,
-        &[("deliver", NoSubscriber::Deliver), ("hold", NoSubscriber::Hold)],
-    );
-
+    let (broker, no_subscriber) = super::mqtt::resolve(&mut c, raw);
     let outbox = super::outbox::resolve(&mut c, raw);
     let verbs = Verb::ALL.map(|verb| (verb.as_str(), verb));
     let mut commands: Vec<Verb> = raw.command.allow.iter().map(|word| c.choice("command.allow", word, &verbs)).collect();
@@ -326,25 +312,4 @@ pub(super) fn resolve(raw: &RawConfig, base: &Path) -> Result<Settings, Vec<Faul
         Err(e) if c.faults.is_empty() => Err(vec![Fault { key: "org, device".into(), what: e.to_string() }]),
         Err(_) => Err(c.faults),
     }
-}
-
-/// The password comes from a file, never from the configuration itself.
-fn credentials(c: &mut Checker<'_>, raw: &RawConfig) -> Option<Credentials> {
-    if raw.mqtt.username.is_empty() {
-        if !raw.mqtt.password_file.is_empty() {
-            c.fault("mqtt.password_file", "there is no mqtt.username to go with it");
-        }
-        return None;
-    }
-    let path = c.existing("mqtt.password_file", &raw.mqtt.password_file);
-    let password = match std::fs::read_to_string(&path) {
-        Ok(text) => text.trim_end_matches(['\r', '\n']).to_owned(),
-        Err(e) => {
-            if path.exists() {
-                c.fault("mqtt.password_file", format!("{}: {e}", path.display()));
-            }
-            return None;
-        }
-    };
-    Some(Credentials { username: raw.mqtt.username.clone(), password })
 }

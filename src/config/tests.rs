@@ -1,6 +1,7 @@
 //! What a configuration file may say, and what is said back.
 
 use super::*;
+use crate::publish::mqtt::{BrokerOptions, TlsFiles, Transport};
 use crate::vision::evidence::EvidenceProfile;
 
 const SHIPPED: &str = include_str!("../../systemd/kerbside.toml");
@@ -8,7 +9,10 @@ const SHIPPED: &str = include_str!("../../systemd/kerbside.toml");
 fn with_clip(extra: &str) -> (tempfile::TempDir, String) {
     let dir = tempfile::tempdir().expect("a folder");
     std::fs::write(dir.path().join("clip.mp4"), b"x").expect("written");
-    let text = format!("org = \"o\"\ndevice = \"d\"\n{extra}\n[[camera]]\nid = \"c\"\nkind = \"clip\"\npath = \"clip.mp4\"\n");
+    // Of the shortest way to a broker, where a test does not care.
+    let mqtt = if extra.contains("[mqtt]") { "" } else { "\n[mqtt]\ntransport = \"plain\"" };
+    let text =
+        format!("org = \"o\"\ndevice = \"d\"\n{extra}{mqtt}\n[[camera]]\nid = \"c\"\nkind = \"clip\"\npath = \"clip.mp4\"\n");
     (dir, text)
 }
 
@@ -151,7 +155,7 @@ fn calibration_regions_are_checked_and_follow_the_frame_size() {
     let load_with = |profile: &str| {
         std::fs::write(dir.path().join("p.toml"), profile).expect("written");
         let camera = "[[camera]]\nid = \"c\"\nkind = \"clip\"\npath = \"clip.mp4\"\ncalibration = \"p.toml\"\n";
-        parse(&format!("org = \"o\"\ndevice = \"d\"\n{camera}"), &dir.path().join("k.toml"))
+        parse(&format!("org = \"o\"\ndevice = \"d\"\n[mqtt]\ntransport = \"plain\"\n{camera}"), &dir.path().join("k.toml"))
     };
     let region =
         load_with("frame_px = [1280, 720]\nregion_px = [0, 120, 1280, 720]\n").expect("valid").cameras[0].region.expect("one");
@@ -164,5 +168,43 @@ fn calibration_regions_are_checked_and_follow_the_frame_size() {
     ] {
         let error = load_with(profile).expect_err(profile).to_string();
         assert!(error.contains("camera[0].calibration") && error.contains(word), "{error}");
+    }
+}
+
+#[test]
+fn the_way_to_the_broker_is_encrypted_unless_it_is_said_otherwise() {
+    let told = |mqtt: &str| load_text(&format!("[mqtt]\n{mqtt}")).map_err(|e| e.to_string());
+    let said = told("").expect_err("who are we?");
+    assert!(said.contains("mqtt.certificate: the broker would not know who we are"), "{said}");
+    let plain = told("transport = \"plain\"\nhost = \"10.0.0.1\"\nfallbacks = [\"b:1\", \"[::1]:2\"]").expect("valid").broker;
+    assert_eq!((plain.port, plain.places().len(), plain.warnings().len()), (1883, 3, 2));
+    let files = tempfile::tempdir().expect("a folder");
+    let [ca, certificate, key, password] = ["ca", "certificate", "key", "password"].map(|name| {
+        let path = files.path().join(name);
+        std::fs::write(&path, name).expect("written");
+        path
+    });
+    let tls = |mqtt: &str| match told(mqtt).expect(mqtt).broker {
+        BrokerOptions { transport: Transport::Tls(files), port, .. } => (files, port),
+        other => panic!("{other:?}"),
+    };
+    let (by_password, port) = tls(&format!("username = \"u\"\npassword_file = {password:?}"));
+    assert_eq!((by_password, port), (TlsFiles { check_key_mode: false, ..TlsFiles::default() }, 8883));
+    let (own, port) = tls(&format!("port = 1\nca = {ca:?}\ncertificate = {certificate:?}\nkey = {key:?}"));
+    let expected =
+        TlsFiles { ca: Some(ca), certificate: Some(certificate.clone()), key: Some(key.clone()), check_key_mode: true };
+    assert_eq!((own, port), (expected, 1));
+    let (by_credential, _) = tls(&format!("certificate = {certificate:?}"));
+    assert!(by_credential.key.is_some_and(|k| k.ends_with(TLS_KEY_CREDENTIAL)) && !by_credential.check_key_mode);
+    for (mqtt, says) in [
+        (format!("key = {key:?}"), "mqtt.key: there is no mqtt.certificate"),
+        (format!("transport = \"plain\"\nkey = {key:?}"), "mqtt.key: it is of no use"),
+        ("certificate = \"none.pem\"".to_owned(), "none.pem does not exist"),
+        ("transport = \"plain\"\nfallbacks = [\"b\"]".to_owned(), "mqtt.fallbacks: \"b\" is not host:port"),
+        ("transport = \"ssl\"".to_owned(), "\"ssl\" is none of \"tls\", \"plain\""),
+        ("transport = \"plain\"\nversion = \"4\"".to_owned(), "mqtt.version"),
+    ] {
+        let said = told(&mqtt).expect_err(&mqtt);
+        assert!(said.contains(says), "{said}");
     }
 }

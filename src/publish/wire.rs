@@ -11,6 +11,7 @@
 
 mod convert;
 mod delivery;
+mod frame;
 mod lists;
 mod state;
 
@@ -25,6 +26,7 @@ pub use delivery::{
     AckMessage, AnswerMessage, CommandMessage, CommandResult, DoctorResult, GapMessage, MAX_GAPS_A_MESSAGE, PingResult,
     ReloadResult, ResendResult, SnapshotResult,
 };
+pub use frame::Frame;
 pub use lists::{
     AuditEvent, AuditMessage, DisplayHitWire, DisplayMessage, HotlistStateMessage, IncomingWire, MAX_REASON_BYTES, RefusalWire,
 };

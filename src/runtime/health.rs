@@ -107,7 +107,7 @@ pub fn presence(
 
 /// What is not as safe as it could be.
 fn warnings(settings: &Settings) -> Vec<String> {
-    let mut warnings = Vec::new();
+    let mut warnings = settings.broker.warnings();
     if settings.outbox.identity.is_none() {
         warnings.push("the key of the payloads at rest lies beside them: give the box an identity (hotlist.identity)".to_owned());
     }

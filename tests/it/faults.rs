@@ -176,7 +176,7 @@ fn a_state_directory_that_cannot_be_written_is_78() {
 fn a_broker_that_does_not_answer_is_named() {
     let port = crate::support::mosquitto::free_port();
     let output = program::run(Path::new("/"), &["listen", "--port", &port.to_string()]);
-    assert_answer(&output, 70, &[&format!("127.0.0.1:{port}"), "no MQTT 5 broker answers"]);
+    assert_answer(&output, 70, &[&format!("127.0.0.1:{port}"), "no MQTT broker answers"]);
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! The one integration binary: the program and its parts against real brokers, real clips and real models.
 //!
-//! `tidy` holds the rules of the house, `broker` the way from the outbox to a broker, `reading` the commands that read
+//! `tidy` holds the rules of the house, `broker` the way from the outbox to a broker, `tls` that way
+//! encrypted, `ways` that way by other protocols and other brokers, `reading` the commands that read
 //! pictures and clips, `evaluate` and `replay` how well they do, `vision` the reader's batches, `faults` what bad input is answered
 //! with, `hotlist` how lists are made, `sync` their way to the box, `daemon` the whole of `kerbside run` and the demo, `docs` whether the README tells the truth,
 //! `command` what a box does when it is asked, `schema` whether messages are what their schemas say, `receiver` the back office's end.
@@ -21,4 +22,6 @@ mod schema;
 mod support;
 mod sync;
 mod tidy;
+mod tls;
 mod vision;
+mod ways;

@@ -151,9 +151,9 @@ async fn present(broker: &BrokerOptions, topic: &str, args: &Args) -> Result<Opt
     if tokio::time::timeout(Duration::from_secs(10), subscriber.subscribed()).await.is_err() {
         let why = subscriber.last_error().unwrap_or("it accepted the connection and said nothing");
         return Err(Failure::software(anyhow!(
-            "no MQTT 5 broker answers at {}:{}: {why}; check --host, --port, --username and that it is running",
+            "no MQTT broker answers at {}:{}: {why}; check --host, --port, --tls, --username and that it is running",
             args.broker.host,
-            args.broker.port
+            args.broker.port()
         )));
     }
     let message = tokio::time::timeout(LOOK, subscriber.next()).await;

@@ -109,9 +109,9 @@ async fn listen(args: &Args, trusted: Option<TrustedKeys>) -> Result<Exit, Failu
 fn no_broker(args: &Args, subscriber: &Subscriber) -> anyhow::Error {
     let why = subscriber.last_error().unwrap_or("it accepted the connection and said nothing");
     anyhow!(
-        "no MQTT 5 broker answers at {}:{}: {why}; check --host, --port, --username and that it is running",
+        "no MQTT broker answers at {}:{}: {why}; check --host, --port, --tls, --username and that it is running",
         args.broker.host,
-        args.broker.port
+        args.broker.port()
     )
 }
 

@@ -62,7 +62,7 @@ pub(super) async fn run(args: &Args, dir: &Path, trusted: Option<TrustedKeys>) -
     loop {
         if subscriber.connections() != connection {
             connection = subscriber.connections();
-            complain(format_args!("receiving from {}:{}", args.broker.host, args.broker.port));
+            complain(format_args!("receiving from {}:{}", args.broker.host, args.broker.port()));
             // What was told may have been lost with the old connection, or the broker with all that it retained.
             let all = store.watermarks().map_err(Failure::software)?;
             untold.extend(all.into_iter().filter(|_| args.ack).map(|w| ((w.device.clone(), w.stream), w)));

@@ -4,166 +4,40 @@
 //! **One connection is one epoch.** The client library loses accepted messages and credits the wrong ones once a session is
 //! gone, so its memory is never trusted: each connection gets a fresh client with a clean start, and on any error all of it is
 //! dropped, packet numbers and all, and sending starts again from the oldest row in the outbox. A row is released only on an
-//! acknowledgement that this code matched to it and whose reason is a success. `session.rs` is one epoch; `desk.rs` is what
-//! outlives epochs; this file is the loop around them and the words that the rest of the program uses.
+//! acknowledgement that this code matched to it and whose reason is a success. `link/` is one connection, of either protocol;
+//! `session.rs` is one epoch; `desk.rs` is what outlives epochs; `route.rs` says which broker is next; this file is the loop around
+//! them and the words that the rest of the program uses.
 //!
 //! It refuses to keep messages of its own: what is not in the outbox (`Live`) is the newest of its kind or nothing.
 //! Runs on the net thread, in one current-thread tokio runtime; it calls SQLite there, for a small transaction at a time.
 
-mod client;
 mod desk;
+mod link;
+mod options;
 mod retain;
+mod route;
 mod session;
 mod stats;
 mod subscriber;
+mod tls;
 
 use std::collections::BTreeSet;
-use std::fmt;
 use std::sync::Arc;
-use std::time::Duration;
 
 use tokio::sync::{Notify, mpsc, watch};
 
-use crate::clock::{Backoff, Clock};
+use crate::clock::Clock;
 use crate::outbox::{Outlet, Seq};
+use route::{Next, Route};
+use session::Parting;
 
+pub use options::{
+    BrokerOptions, Credentials, MAX_WINDOW, MqttOptions, NoSubscriber, Place, Presence, TlsFiles, Transport, Version,
+};
 pub use retain::{RetainError, Retained, retain};
 pub use stats::{MqttCounters, MqttStats};
 pub use subscriber::{NotSent, Outbound, Subscriber, SubscriberOptions};
-
-/// The largest window: mosquitto's own receive maximum is 20.
-pub const MAX_WINDOW: u16 = 16;
-
-/// How bytes get to the broker.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Transport {
-    /// TCP in clear. For a broker on the same box or behind a tunnel; TLS will be a variant of its own with its certificates.
-    #[default]
-    Plain,
-}
-
-/// What the broker knows us by.
-#[derive(Clone, PartialEq, Eq)]
-pub struct Credentials {
-    /// User name.
-    pub username: String,
-    /// Password; never shown.
-    pub password: String,
-}
-
-impl fmt::Debug for Credentials {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Credentials").field("username", &self.username).finish_non_exhaustive()
-    }
-}
-
-/// Where the broker is and how to reach it; shared by publisher and subscriber.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct BrokerOptions {
-    /// Host name or address.
-    pub host: String,
-    /// Port.
-    pub port: u16,
-    /// Client id, unique at the broker: a second client with the same one throws the first out.
-    pub client_id: String,
-    /// User name and password, where the broker wants them.
-    pub credentials: Option<Credentials>,
-    /// How bytes get there.
-    pub transport: Transport,
-    /// A ping this often; an unanswered one ends the connection when the next is due. Less than 5 s counts as 5 s.
-    pub keep_alive: Duration,
-    /// Largest packet taken from the broker, bytes.
-    pub max_incoming_bytes: u32,
-    /// Wait after the first failure.
-    pub backoff_floor: Duration,
-    /// Longest wait.
-    pub backoff_ceiling: Duration,
-    /// Sets the jitter of the waits; the device's own number will do.
-    pub seed: u64,
-}
-
-impl BrokerOptions {
-    /// A broker with the usual settings: keep-alive 30 s, incoming packets up to 1 MiB, waits from 0.5 s to 30 s.
-    pub fn new(host: &str, port: u16, client_id: &str) -> Self {
-        Self {
-            host: host.to_owned(),
-            port,
-            client_id: client_id.to_owned(),
-            credentials: None,
-            transport: Transport::Plain,
-            keep_alive: Duration::from_secs(30),
-            max_incoming_bytes: 1 << 20,
-            backoff_floor: Duration::from_millis(500),
-            backoff_ceiling: Duration::from_secs(30),
-            seed: 1,
-        }
-    }
-
-    fn backoff(&self) -> Backoff {
-        Backoff::new(self.backoff_floor, self.backoff_ceiling, self.seed)
-    }
-}
-
-/// What to do with a row that the broker took but had no subscriber for (reason 0x10).
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum NoSubscriber {
-    /// It is delivered: the broker answers for it. The default.
-    #[default]
-    Deliver,
-    /// It is kept and tried again: for a set-up whose only consumer may come back later than we do.
-    Hold,
-}
-
-/// The retained message that says whether this box is online.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Presence {
-    /// Its topic.
-    pub topic: String,
-    /// Name and version of its schema.
-    pub schema: String,
-    /// Published, retained, at the beginning of each epoch (until a [`Live`] on the same topic replaces it).
-    pub online: Vec<u8>,
-    /// The will, and what is published on a clean stop.
-    pub offline: Vec<u8>,
-}
-
-/// How to publish.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct MqttOptions {
-    /// The broker.
-    pub broker: BrokerOptions,
-    /// Online or offline.
-    pub presence: Presence,
-    /// Messages in flight, 1..=[`MAX_WINDOW`]; the broker's receive maximum may make it smaller.
-    pub window: u16,
-    /// Of these, pictures: a picture already in the socket is all that can ever stand before an alert.
-    pub images_in_flight: u16,
-    /// A row unacknowledged for so long ends the epoch: the broker accepts and forgets.
-    pub ack_timeout: Duration,
-    /// What to do when the broker has no subscriber for a row.
-    pub no_subscriber: NoSubscriber,
-    /// First wait before a row that was refused is tried again; doubles up to 32 times that.
-    pub refused_wait: Duration,
-    /// Time for acknowledgements still due at a clean stop.
-    pub drain: Duration,
-}
-
-impl MqttOptions {
-    /// The usual settings: window 16, one picture in flight, acknowledgements within 120 s, refused rows again after 2 s,
-    /// 3 s to drain.
-    pub const fn new(broker: BrokerOptions, presence: Presence) -> Self {
-        Self {
-            broker,
-            presence,
-            window: MAX_WINDOW,
-            images_in_flight: 1,
-            ack_timeout: Duration::from_secs(120),
-            no_subscriber: NoSubscriber::Deliver,
-            refused_wait: Duration::from_secs(2),
-            drain: Duration::from_secs(3),
-        }
-    }
-}
+pub use tls::TlsFault;
 
 /// A message that is about the present moment only and never stored.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -274,24 +148,37 @@ pub fn is_valid_filter(filter: &str) -> bool {
     !filter.is_empty() && rumqttc::valid_filter(filter)
 }
 
-/// Delivers until `shutdown` turns true (or its sender is gone): retries for ever, with a capped and jittered backoff. On
-/// shutdown it waits up to [`MqttOptions::drain`] for acknowledgements, says offline, and disconnects.
+/// Delivers until `shutdown` turns true (or its sender is gone): retries for ever, with a capped and jittered backoff, at each of
+/// the brokers in turn. On shutdown it waits up to [`MqttOptions::drain`] for acknowledgements, says offline, and disconnects.
 pub async fn run(options: MqttOptions, ports: Ports, mut shutdown: watch::Receiver<bool>) {
     let mut backoff = options.broker.backoff();
+    let mut route = Route::new(&options.broker);
     let mut desk = desk::Desk::new(options, ports);
     while !*shutdown.borrow() {
-        let ended = session::run_once(&mut desk, &mut shutdown).await;
-        desk.ports.stats.disconnected(ended.as_ref().err().map(|e| e.reason.clone()));
-        let Err(failure) = ended else { return };
-        let broker = &desk.options.broker;
-        let address = format_args!("{}:{}", broker.host, broker.port);
+        let ended = session::run_once(&mut desk, &route, &mut shutdown).await;
+        desk.ports.stats.disconnected();
+        let failure = match ended {
+            Parting::Stopped => return,
+            Parting::Renew => continue,
+            Parting::Prefer(index) => {
+                route.prefer(index);
+                tracing::info!(broker = %route.place(), "a preferred broker answers again");
+                continue;
+            }
+            Parting::Failed(failure) => failure,
+        };
+        let (broker, reason) = (route.place().clone(), failure.reason.clone());
+        desk.ports.stats.failed(if route.index() == 0 { reason } else { format!("{broker}: {reason}") });
         if failure.connected {
-            tracing::warn!(broker = %address, reason = %failure.reason, "connection to the broker ended");
+            tracing::warn!(%broker, reason = %failure.reason, "connection to the broker ended");
         } else {
-            tracing::warn!(broker = %address, reason = %failure.reason, "the broker can't be reached; records wait in the outbox");
+            tracing::warn!(%broker, reason = %failure.reason, "the broker can't be reached; records wait in the outbox");
         }
         if failure.settled {
             backoff.reset();
+        }
+        if route.failed(failure.settled, failure.unknown_protocol) == Next::AtOnce {
+            continue;
         }
         let wait = tokio::time::sleep(backoff.next_wait());
         tokio::pin!(wait);

@@ -7,19 +7,15 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
-use rumqttc::Outgoing;
-use rumqttc::v5::mqttbytes::QoS;
-use rumqttc::v5::mqttbytes::v5::{PubAckReason, PublishProperties};
-use rumqttc::v5::{AsyncClient, Event, Incoming};
 use tokio::time::Instant;
 
-use super::BrokerOptions;
-use super::client::client_options;
+use super::link::{Link, LinkError, LinkEvent, LinkOptions, Message, Outcome};
+use super::options::{BrokerOptions, Transport};
+use super::route::{Next, Route};
+use super::tls::{Identity, TlsFault};
 
 /// Messages in flight: with chunks of 256 KiB, 2 MiB on the way.
-const WINDOW: usize = 8;
-/// Bytes that a packet has besides topic and payload, at most.
-const OVERHEAD_BYTES: usize = 128;
+const WINDOW: u16 = 8;
 
 /// A message to be retained; an empty one takes a retained message back.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -46,7 +42,7 @@ pub enum RetainError {
         /// Its size.
         bytes: usize,
         /// The limit.
-        most: u32,
+        most: usize,
     },
     /// The broker said no.
     #[error("the broker refused a message on {topic}: {reason}; its access rules must let this user publish there")]
@@ -56,6 +52,9 @@ pub enum RetainError {
         /// What it said.
         reason: String,
     },
+    /// The files for TLS can't be used.
+    #[error(transparent)]
+    Tls(#[from] TlsFault),
     /// No connection, or none that lasted.
     #[error("nothing was acknowledged for {seconds} s: {last}; check --host, --port, --username and that the broker runs")]
     Stuck {
@@ -79,35 +78,53 @@ pub async fn retain(
     patience: Duration,
 ) -> Result<(), RetainError> {
     let mut backoff = broker.backoff();
+    let mut route = Route::new(broker);
+    let tls = match &broker.transport {
+        Transport::Plain => None,
+        Transport::Tls(files) => Some(Identity::load(files)?),
+    };
     let mut done = vec![false; count];
     let mut last_progress = Instant::now();
     let mut last_error = "it accepted the connection and said nothing".to_owned();
     while done.iter().any(|d| !d) {
-        let (client, mut eventloop) = AsyncClient::new(client_options(broker), WINDOW * 2);
+        let mut link = Link::new(
+            &LinkOptions {
+                broker,
+                place: route.place(),
+                protocol: route.tongue().protocol(),
+                tls: tls.as_ref(),
+                window: WINDOW,
+                will: None,
+                session_expiry_s: None,
+                receive_maximum: None,
+            },
+            0,
+        );
         let mut waiting: VecDeque<usize> = (0..count).filter(|n| !done[*n]).collect();
         let (mut queued, mut flying) = (VecDeque::new(), BTreeMap::new());
         let mut most = None;
         let ended = loop {
-            let Ok(event) = tokio::time::timeout_at(last_progress + patience, eventloop.poll()).await else {
+            let Ok(event) = tokio::time::timeout_at(last_progress + patience, link.next()).await else {
                 return Err(RetainError::Stuck { seconds: patience.as_secs(), last: last_error });
             };
             match event {
-                Ok(Event::Incoming(Incoming::ConnAck(connack))) => {
-                    let says = connack.properties.as_ref();
-                    if says.and_then(|p| p.retain_available) == Some(0) {
+                Ok(LinkEvent::Accepted(accepted)) => {
+                    if !accepted.retains {
                         return Err(RetainError::NotRetained);
                     }
-                    most = Some(says.and_then(|p| p.max_packet_size).unwrap_or(u32::MAX));
+                    most = Some(accepted.max_packet);
                 }
-                Ok(Event::Outgoing(Outgoing::Publish(packet))) => {
+                Ok(LinkEvent::Numbered(packet)) => {
                     if let Some(n) = queued.pop_front() {
                         flying.insert(packet, n);
                     }
                 }
-                Ok(Event::Incoming(Incoming::PubAck(ack))) => {
-                    let Some(n) = flying.remove(&ack.pkid) else { break format!("packet {} was never sent", ack.pkid) };
-                    if !matches!(ack.reason, PubAckReason::Success | PubAckReason::NoMatchingSubscribers) {
-                        return Err(RetainError::Refused { topic: message(n)?.topic, reason: format!("{:?}", ack.reason) });
+                Ok(LinkEvent::Acknowledged { packet, outcome }) => {
+                    let Some(n) = flying.remove(&packet) else {
+                        break LinkError::ours(format!("packet {packet} was never sent"));
+                    };
+                    if let Outcome::Refused(reason) = outcome {
+                        return Err(RetainError::Refused { topic: message(n)?.topic, reason });
                     }
                     done[n] = true;
                     last_progress = Instant::now();
@@ -115,32 +132,41 @@ pub async fn retain(
                     progress(done.iter().filter(|d| **d).count());
                     if done.iter().all(|d| *d) {
                         // A goodbye is good manners, not a condition.
-                        if client.try_disconnect().is_ok() {
-                            drop(tokio::time::timeout(Duration::from_secs(1), eventloop.poll()).await);
+                        if link.disconnect().is_ok() {
+                            drop(tokio::time::timeout(Duration::from_secs(1), link.next()).await);
                         }
                         return Ok(());
                     }
                 }
                 Ok(_) => {}
-                Err(e) => break e.to_string(),
+                Err(error) => break error,
             }
-            while let (Some(most), true) = (most, queued.len() + flying.len() < WINDOW) {
+            while let (Some(most), true) = (most, queued.len() + flying.len() < usize::from(WINDOW)) {
                 let Some(n) = waiting.pop_front() else { break };
                 let Retained { topic, content_type, payload } = message(n)?;
-                let bytes = topic.len() + payload.len() + OVERHEAD_BYTES;
-                if u32::try_from(bytes).unwrap_or(u32::MAX) > most {
+                let prepared = link.prepare(Message {
+                    topic: topic.clone(),
+                    acknowledged: true,
+                    retain: true,
+                    payload,
+                    content_type,
+                    ..Message::default()
+                });
+                let bytes = prepared.bytes;
+                if bytes > most {
                     return Err(RetainError::TooLarge { topic, bytes, most });
                 }
-                let properties = PublishProperties { content_type: Some(content_type), ..PublishProperties::default() };
-                if client.try_publish_with_properties(topic, QoS::AtLeastOnce, true, payload, properties).is_err() {
+                if link.publish(prepared).is_err() {
                     waiting.push_front(n);
                     break;
                 }
                 queued.push_back(n);
             }
         };
-        last_error = ended;
-        tokio::time::sleep(backoff.next_wait()).await;
+        last_error = ended.words;
+        if route.failed(most.is_some(), ended.unknown_protocol && most.is_none()) == Next::Wait {
+            tokio::time::sleep(backoff.next_wait()).await;
+        }
     }
     Ok(())
 }

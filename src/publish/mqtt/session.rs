@@ -1,35 +1,36 @@
 //! One epoch: connect, fill the window from the outbox, match acknowledgements, until something goes wrong or we are told to
 //! stop. Net thread.
 //!
-//! Three rules of the client library shape this file. Publishing is only done here, in the task that polls, with `try_publish`,
-//! so `Outgoing::Publish(packet id)` events come in the order of our calls, and a queue tells which row got which id. A poll is
-//! never dropped half way (it may be writing a packet), so it is pinned and finished before the next one is made. And the
-//! window stays at or under the broker's receive maximum, or the library would quietly hold packets back.
+//! Three rules of the client library shape this file. Publishing is only done here, in the task that polls, so `Numbered` events
+//! come in the order of our calls, and a queue tells which row got which id. A poll is never dropped half way (it may be writing
+//! a packet): the link keeps it. And the window stays under the broker's receive maximum, or the library would quietly hold
+//! packets back.
 
+mod ending;
 mod outgoing;
 mod subscriptions;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
 
-use rumqttc::Outgoing;
-use rumqttc::v5::mqttbytes::v5::{ConnAck, PubAckReason};
-use rumqttc::v5::{AsyncClient, ConnectionError, Event, EventLoop, Incoming};
 use tokio::sync::watch;
 use tokio::time::Instant;
 
-use super::client::{CONNECT_TIMEOUT_S, client_options, is_hang_up, received, will};
 use super::desk::Desk;
+use super::link::{Accepted, Link, LinkError, LinkEvent, LinkOptions, Outcome, Protocol, SPARE_REQUESTS};
+use super::options::{MAX_WINDOW, NoSubscriber, Place, Transport};
+use super::route::Route;
 use super::stats::count;
-use super::{MAX_WINDOW, NoSubscriber};
+use super::tls::{Fingerprint, Identity};
 use crate::outbox::{Cursors, Seq};
+use ending::{Leaving, Look, looked};
 
-/// Requests that the client can hold besides the window: fleeting messages, the subscription, the disconnect.
-const SPARE_REQUESTS: usize = 32;
 /// Acknowledged rows are released together, at the latest after so long.
 const RELEASE_EVERY: Duration = Duration::from_millis(20);
 /// A connection that stood for so long was a good one, whatever ended it.
 const GOOD_AFTER: Duration = Duration::from_secs(60);
+/// Packet ids of the broker's receive maximum that are kept free for subscriptions, which take them from the same few.
+const IDS_TO_SPARE: u16 = 4;
 
 /// Why an epoch ended.
 #[derive(Debug)]
@@ -39,6 +40,20 @@ pub(super) struct Failure {
     pub(super) connected: bool,
     /// The connection was of use: the next wait starts from the floor again.
     pub(super) settled: bool,
+    /// The broker may not have known the protocol that was tried.
+    pub(super) unknown_protocol: bool,
+}
+
+/// How an epoch ended.
+#[derive(Debug)]
+pub(super) enum Parting {
+    /// We were told to stop.
+    Stopped,
+    /// Certificates were renewed: the same broker again, with the new ones.
+    Renew,
+    /// A preferred broker answers.
+    Prefer(usize),
+    Failed(Failure),
 }
 
 /// What was handed to the client.
@@ -51,10 +66,11 @@ enum Ticket {
 }
 
 /// State of one connection.
-#[derive(Debug)]
 struct Epoch<'a> {
     desk: &'a mut Desk,
-    client: AsyncClient,
+    route: &'a Route,
+    link: Link,
+    protocol: Protocol,
     /// Handed to the client, packet id not known yet; in the order of the calls.
     queued: VecDeque<Ticket>,
     by_packet: BTreeMap<u16, Ticket>,
@@ -81,28 +97,56 @@ struct Epoch<'a> {
     /// Whoever wants filters is still there.
     filters_change: bool,
     leaving: Option<Leaving>,
+    /// The time between pings that was settled.
     keep_alive: Duration,
+    /// When bytes last came from the broker, and whether it was found silent for too long since.
+    heard: Instant,
+    silent: bool,
+    /// Certificate files: when to look next, what they were last.
+    certificates: Option<(Instant, Fingerprint)>,
+    /// When to look for a preferred broker, and the look under way.
+    look_at: Option<Instant>,
+    look: Option<Look>,
 }
 
-/// How far a clean stop has come.
-#[derive(Clone, Copy, Debug)]
-enum Leaving {
-    Draining(Instant),
-    Disconnecting(Instant),
-}
-
-/// One honest attempt: from connecting to whatever ends it. `Ok` only when told to stop.
-pub(super) async fn run_once(desk: &mut Desk, shutdown: &mut watch::Receiver<bool>) -> Result<(), Failure> {
+/// One honest attempt: from connecting to whatever ends it.
+pub(super) async fn run_once(desk: &mut Desk, route: &Route, shutdown: &mut watch::Receiver<bool>) -> Parting {
+    let broker = desk.options.broker.clone();
+    let tls = match &broker.transport {
+        Transport::Plain => None,
+        Transport::Tls(files) => match Identity::load(files) {
+            Ok(identity) => Some(identity),
+            Err(fault) => {
+                return Parting::Failed(Failure {
+                    reason: fault.to_string(),
+                    connected: false,
+                    settled: false,
+                    unknown_protocol: false,
+                });
+            }
+        },
+    };
     let window = desk.options.window.clamp(1, MAX_WINDOW);
-    let mut options = client_options(&desk.options.broker);
-    options.set_outgoing_inflight_upper_limit(window * 2);
-    options.set_last_will(will(&desk.options.presence));
-    let (client, mut eventloop) = AsyncClient::new(options, usize::from(window) + SPARE_REQUESTS);
+    let protocol = route.tongue().protocol();
+    let link = Link::new(
+        &LinkOptions {
+            broker: &broker,
+            place: route.place(),
+            protocol,
+            tls: tls.as_ref(),
+            window,
+            will: Some(&desk.options.presence),
+            session_expiry_s: None,
+            receive_maximum: None,
+        },
+        0,
+    );
     desk.begin_epoch();
-    let keep_alive = desk.options.broker.keep_alive.max(Duration::from_secs(5));
+    let now = Instant::now();
     let mut epoch = Epoch {
-        desk,
-        client,
+        link,
+        route,
+        protocol,
         queued: VecDeque::new(),
         by_packet: BTreeMap::new(),
         flying: BTreeMap::new(),
@@ -121,14 +165,26 @@ pub(super) async fn run_once(desk: &mut Desk, shutdown: &mut watch::Receiver<boo
         untuned: true,
         filters_change: true,
         leaving: None,
-        keep_alive,
+        keep_alive: broker.keep_alive,
+        heard: now,
+        silent: false,
+        certificates: tls.as_ref().map(|tls| (now + broker.certificate_check, tls.fingerprint())),
+        look_at: None,
+        look: None,
+        desk,
     };
-    let ended = epoch.live(&mut eventloop, shutdown).await;
-    // What had been read from the socket before the end is as good as before: acknowledgements among it count.
-    let rest: Vec<Event> = eventloop.state.events.drain(..).collect();
-    for event in rest {
-        if epoch.handle(event).is_err() {
-            break;
+    let mut ended = epoch.live(shutdown).await;
+    if let End::Link(error) = &mut ended {
+        // What had been read from the socket before the end is as good as before: acknowledgements among it count.
+        for event in epoch.link.rest() {
+            if epoch.handle(event).is_err() {
+                break;
+            }
+        }
+        // A refused certificate is the likeliest reason, and the alert that says so may be lost.
+        let remark = tls.as_ref().filter(|_| epoch.since.is_none()).and_then(|t| t.remark(epoch.desk.ports.clock.now().utc));
+        if let Some(remark) = remark {
+            error.words = format!("{} ({remark})", error.words);
         }
     }
     epoch.close(ended)
@@ -137,70 +193,72 @@ pub(super) async fn run_once(desk: &mut Desk, shutdown: &mut watch::Receiver<boo
 /// What ends an epoch from inside.
 #[derive(Debug)]
 enum End {
-    Stopped,
-    Client(Box<ConnectionError>),
+    /// As was intended.
+    Left(Parting),
+    Link(LinkError),
     Ours(String),
 }
 
 impl Epoch<'_> {
-    async fn live(&mut self, eventloop: &mut EventLoop, shutdown: &mut watch::Receiver<bool>) -> End {
+    async fn live(&mut self, shutdown: &mut watch::Receiver<bool>) -> End {
         loop {
-            let poll = eventloop.poll();
-            tokio::pin!(poll);
-            // The client pings once a keep-alive, so it always has something to say before this: else it hangs in a write.
-            let stalled_at = Instant::now() + self.keep_alive * 2 + Duration::from_secs(CONNECT_TIMEOUT_S);
-            let event = loop {
-                let due = self.next_deadline(stalled_at);
-                tokio::select! {
-                    biased;
-                    event = &mut poll => break event,
-                    changed = shutdown.changed(), if self.leaving.is_none() => {
-                        if changed.is_err() || *shutdown.borrow() {
-                            if self.since.is_none() {
-                                return End::Stopped;
-                            }
-                            self.leave();
+            let due = self.next_deadline();
+            let mut happened = None;
+            tokio::select! {
+                biased;
+                event = self.link.next() => match event {
+                    Ok(event) => happened = Some(event),
+                    Err(error) => return End::Link(error),
+                },
+                changed = shutdown.changed(), if !self.is_stopping() => {
+                    if changed.is_err() || *shutdown.borrow() {
+                        if self.since.is_none() {
+                            return End::Left(Parting::Stopped);
                         }
-                    }
-                    () = self.desk.ports.wake.notified() => self.hungry = true,
-                    Some(live) = self.desk.ports.live.recv() => {
-                        let connected = self.since.is_some() && self.leaving.is_none();
-                        self.desk.take_live(live, connected);
-                    }
-                    changed = self.desk.ports.filters.changed(), if self.filters_change => {
-                        self.filters_change = changed.is_ok();
-                        self.untuned = true;
-                    }
-                    () = tokio::time::sleep_until(due) => {
-                        if Instant::now() >= stalled_at {
-                            return End::Ours("the connection takes no more bytes".to_owned());
-                        }
-                        self.hungry = true; // a refused row may have come due
+                        self.leave(Parting::Stopped);
                     }
                 }
-                if let Err(end) = self.tend() {
-                    return end;
+                () = self.desk.ports.wake.notified() => self.hungry = true,
+                Some(live) = self.desk.ports.live.recv() => {
+                    let connected = self.since.is_some() && self.leaving.is_none();
+                    self.desk.take_live(live, connected);
                 }
+                changed = self.desk.ports.filters.changed(), if self.filters_change => {
+                    self.filters_change = changed.is_ok();
+                    self.untuned = true;
+                }
+                found = looked(&mut self.look) => {
+                    self.look = None;
+                    match found {
+                        Some(index) if self.leaving.is_none() => self.leave(Parting::Prefer(index)),
+                        _ => {}
+                    }
+                }
+                () = sleep_until(due) => self.hungry = true, // a refused row may have come due
+            }
+            let went = match happened {
+                Some(event) => self.handle(event),
+                None => self.watch(),
             };
-            match event {
-                Ok(event) => {
-                    if let Err(end) = self.handle(event).and_then(|()| self.tend()) {
-                        return end;
-                    }
-                }
-                Err(error) => return End::Client(Box::new(error)),
+            if let Err(end) = went.and_then(|()| self.tend()) {
+                return end;
             }
         }
     }
 
+    const fn is_stopping(&self) -> bool {
+        matches!(self.leaving, Some(Leaving { then: Parting::Stopped, .. }))
+    }
+
     /// When to look up even if nothing happens.
-    fn next_deadline(&self, stalled_at: Instant) -> Instant {
+    fn next_deadline(&self) -> Option<Instant> {
+        self.since?;
         let oldest = self.flying.values().min().map(|t| *t + self.desk.options.ack_timeout);
-        let leaving = self.leaving.map(|l| match l {
-            Leaving::Draining(until) | Leaving::Disconnecting(until) => until,
-        });
-        let due = self.since.and_then(|_| self.desk.next_due());
-        [oldest, leaving, due, self.release_at].into_iter().flatten().fold(stalled_at, Instant::min)
+        let leaving = self.leaving.as_ref().map(|l| l.until);
+        let certificates = self.certificates.map(|(at, _)| at);
+        let due = self.desk.next_due();
+        let silence = Some(self.silence_due());
+        [silence, oldest, leaving, due, certificates, self.look_at, self.release_at].into_iter().flatten().min()
     }
 
     /// After each thing that happened: keep what has to hold.
@@ -217,58 +275,55 @@ impl Epoch<'_> {
         {
             return Err(End::Ours(format!("row {seq} was never acknowledged")));
         }
-        match self.leaving {
-            None => {
-                self.tune();
-                self.tell_live();
-                self.fill();
-            }
-            Some(Leaving::Draining(until)) if now >= until || (self.queued.is_empty() && self.by_packet.is_empty()) => {
-                self.release();
-                if self.client.try_disconnect().is_err() {
-                    return Err(End::Stopped);
-                }
-                self.leaving = Some(Leaving::Disconnecting(now + Duration::from_secs(1)));
-            }
-            Some(Leaving::Disconnecting(until)) if now >= until => return Err(End::Stopped),
-            Some(_) => {}
+        if self.leaving.is_some() {
+            return self.drain(now);
         }
+        self.tune();
+        self.tell_live();
+        self.fill();
         Ok(())
     }
 
-    fn handle(&mut self, event: Event) -> Result<(), End> {
+    fn handle(&mut self, event: LinkEvent) -> Result<(), End> {
+        if event.is_heard() {
+            self.heard = Instant::now();
+            self.silent = false;
+        }
         match event {
-            Event::Incoming(Incoming::ConnAck(connack)) => self.begin(&connack),
-            Event::Outgoing(Outgoing::Publish(packet)) => self.numbered(packet),
-            Event::Incoming(Incoming::PubAck(ack)) => self.acknowledged(ack.pkid, ack.reason),
-            Event::Outgoing(Outgoing::AwaitAck(packet)) => Err(End::Ours(format!("packet id {packet} is taken"))),
-            Event::Outgoing(Outgoing::Disconnect) => Err(End::Stopped),
-            Event::Incoming(Incoming::Publish(publish)) => {
-                self.desk.deliver(received(&publish));
+            LinkEvent::Accepted(accepted) => self.begin(&accepted),
+            LinkEvent::Numbered(packet) => self.numbered(packet),
+            LinkEvent::Acknowledged { packet, outcome } => self.acknowledged(packet, outcome),
+            LinkEvent::Taken(packet) => Err(End::Ours(format!("packet id {packet} is taken"))),
+            LinkEvent::Message(message) => {
+                self.desk.deliver(*message);
                 Ok(())
             }
-            _ => Ok(()),
+            // Having said goodbye, we wait for the broker to close: then it has read it, and does not speak our will.
+            LinkEvent::Disconnected | LinkEvent::Subscribed | LinkEvent::Alive | LinkEvent::Other => Ok(()),
         }
     }
 
-    fn begin(&mut self, connack: &ConnAck) -> Result<(), End> {
-        if let Some(says) = &connack.properties {
-            self.window = self.window.min(usize::from(says.receive_max.unwrap_or(MAX_WINDOW))).max(1);
-            self.max_packet = says.max_packet_size.and_then(|n| usize::try_from(n).ok()).unwrap_or(usize::MAX);
-            // The client pings at the broker's pace, should that be slower than ours.
-            self.keep_alive = self.keep_alive.max(Duration::from_secs(says.server_keep_alive.unwrap_or(0).into()));
-            self.retain = says.retain_available != Some(0);
-            if says.max_qos == Some(0) {
-                return Err(End::Ours("the broker acknowledges nothing (it offers QoS 0 only)".to_owned()));
-            }
+    fn begin(&mut self, accepted: &Accepted) -> Result<(), End> {
+        let receive = accepted.receive_max.saturating_sub(IDS_TO_SPARE).max(1);
+        self.window = self.window.min(usize::from(receive));
+        self.max_packet = accepted.max_packet;
+        self.keep_alive = accepted.keep_alive;
+        self.retain = accepted.retains;
+        if !accepted.acknowledges {
+            return Err(End::Ours("the broker acknowledges nothing (it offers QoS 0 only)".to_owned()));
         }
         match self.desk.ports.outlet.last_seq() {
             Ok(last) => self.history = last,
             Err(error) => return Err(End::Ours(error.to_string())),
         }
-        self.since = Some(Instant::now());
-        self.desk.ports.stats.connected(self.desk.ports.clock.now().utc);
-        tracing::info!(window = self.window, "connected to the broker");
+        let now = Instant::now();
+        self.since = Some(now);
+        if self.route.index() > 0 {
+            self.look_at = Some(now + self.route.look_every(self.desk.options.broker.prefer_again));
+        }
+        let (index, place): (usize, &Place) = (self.route.index(), self.route.place());
+        self.desk.ports.stats.connected(self.desk.ports.clock.now().utc, index, place, self.protocol);
+        tracing::info!(broker = %place, window = self.window, mqtt = self.protocol.as_str(), "connected to the broker");
         Ok(())
     }
 
@@ -289,27 +344,30 @@ impl Epoch<'_> {
         Ok(())
     }
 
-    fn acknowledged(&mut self, packet: u16, reason: PubAckReason) -> Result<(), End> {
+    fn acknowledged(&mut self, packet: u16, outcome: Outcome) -> Result<(), End> {
         let Some(ticket) = self.by_packet.remove(&packet) else {
             return Err(End::Ours(format!("packet {packet} was acknowledged, but never sent")));
         };
         self.hungry = true;
         let Ticket::Row { seq, .. } = ticket else { return Ok(()) };
-        let delivered = match reason {
-            PubAckReason::Success => true,
-            PubAckReason::NoMatchingSubscribers => self.desk.options.no_subscriber == NoSubscriber::Deliver,
-            _ => false,
+        let reason = match outcome {
+            Outcome::Taken => None,
+            Outcome::NoSubscriber if self.desk.options.no_subscriber == NoSubscriber::Deliver => None,
+            Outcome::NoSubscriber => Some("nobody has subscribed to it".to_owned()),
+            Outcome::Refused(reason) => Some(reason),
         };
-        if delivered {
+        let Some(reason) = reason else {
             self.arrived(seq);
-        } else {
+            return Ok(());
+        };
+        {
             count(&self.desk.ports.stats.refused);
             // One line for 1, 2, 4, 8 … refusals: a broker that refuses all would fill the journal, health has the count.
             let refused = self.desk.ports.stats.counters().refused;
             if refused.is_power_of_two() {
-                tracing::warn!(seq = seq.get(), ?reason, refused, "the broker refused a row; it is kept and tried again");
+                tracing::warn!(seq = seq.get(), reason, refused, "the broker refused a row; it is kept and tried again");
             }
-            self.desk.ports.stats.failed(format!("the broker refused row {seq}: {reason:?}"));
+            self.desk.ports.stats.failed(format!("the broker refused row {seq}: {reason}"));
             self.flying.remove(&seq);
             self.desk.put_off(seq);
         }
@@ -339,26 +397,29 @@ impl Epoch<'_> {
         }
     }
 
-    /// Told to stop: no new rows, say offline, wait for what is in flight.
-    fn leave(&mut self) {
-        self.leaving = Some(Leaving::Draining(Instant::now() + self.desk.options.drain));
-        let presence = self.desk.options.presence.clone();
-        self.publish_live(&presence.topic, &presence.schema, presence.offline, None, Ticket::Latest);
-    }
-
-    fn close(mut self, ended: End) -> Result<(), Failure> {
+    fn close(mut self, ended: End) -> Parting {
         self.release();
-        let (reason, hung_up) = match ended {
-            End::Stopped => return Ok(()),
-            End::Ours(reason) => (reason, false),
-            End::Client(error) => (error.to_string(), is_hang_up(&error)),
+        let (reason, hung_up, unknown_protocol) = match ended {
+            End::Left(parting) => {
+                self.desk.end_epoch(self.flying.keys().copied(), false);
+                return parting;
+            }
+            End::Ours(reason) => (reason, false, false),
+            End::Link(error) => (error.words, error.hung_up, error.unknown_protocol && self.since.is_none()),
         };
         let blamed = hung_up && self.sent_rows && !self.settled;
         let settled = self.settled || self.since.is_some_and(|t| t.elapsed() >= GOOD_AFTER);
         self.desk.end_epoch(self.flying.keys().copied(), blamed);
-        if self.leaving.is_some() {
-            return Ok(());
+        match self.leaving {
+            Some(Leaving { then, .. }) => then,
+            None => Parting::Failed(Failure { reason, connected: self.since.is_some(), settled, unknown_protocol }),
         }
-        Err(Failure { reason, connected: self.since.is_some(), settled })
+    }
+}
+
+async fn sleep_until(due: Option<Instant>) {
+    match due {
+        Some(due) => tokio::time::sleep_until(due).await,
+        None => std::future::pending().await,
     }
 }

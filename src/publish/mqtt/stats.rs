@@ -3,6 +3,8 @@
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering::Relaxed};
 use std::sync::{Mutex, PoisonError};
 
+use super::link::Protocol;
+use super::options::Place;
 use crate::clock::UtcTime;
 
 /// Counters of the publisher, since the start of the process.
@@ -19,6 +21,8 @@ pub struct MqttStats {
     pub(super) live_dropped: AtomicU64,
     pub(super) downlink_dropped: AtomicU64,
     last_error: Mutex<Option<String>>,
+    /// Where we are connected, or were last.
+    at: Mutex<Option<(usize, Place, Protocol)>>,
 }
 
 /// The counters at one moment.
@@ -44,12 +48,19 @@ pub struct MqttCounters {
     pub downlink_dropped: u64,
     /// The last thing that went wrong, in words.
     pub last_error: Option<String>,
+    /// The broker that we are connected to, or were last: `host:port`.
+    pub broker: Option<String>,
+    /// Its place in the order of preference, from 0.
+    pub broker_index: usize,
+    /// What is spoken with it: `5`, or `3.1.1`, where refusals can't be seen.
+    pub protocol: Option<&'static str>,
 }
 
 impl MqttStats {
     /// All counters. They are read one after the other, so sums may be off by what happened meanwhile.
     pub fn counters(&self) -> MqttCounters {
         let connected = self.connected_us.load(Relaxed);
+        let at = self.at.lock().unwrap_or_else(PoisonError::into_inner).clone();
         MqttCounters {
             connected_since: (connected != 0).then(|| UtcTime::from_micros(connected)),
             epochs: self.epochs.load(Relaxed),
@@ -61,19 +72,20 @@ impl MqttStats {
             live_dropped: self.live_dropped.load(Relaxed),
             downlink_dropped: self.downlink_dropped.load(Relaxed),
             last_error: self.last_error.lock().unwrap_or_else(PoisonError::into_inner).clone(),
+            broker_index: at.as_ref().map_or(0, |(index, ..)| *index),
+            protocol: at.as_ref().map(|(.., protocol)| protocol.as_str()),
+            broker: at.map(|(_, place, _)| place.to_string()),
         }
     }
 
-    pub(super) fn connected(&self, now: UtcTime) {
+    pub(super) fn connected(&self, now: UtcTime, index: usize, place: &Place, protocol: Protocol) {
+        *self.at.lock().unwrap_or_else(PoisonError::into_inner) = Some((index, place.clone(), protocol));
         self.epochs.fetch_add(1, Relaxed);
         self.connected_us.store(now.as_micros(), Relaxed);
     }
 
-    pub(super) fn disconnected(&self, error: Option<String>) {
+    pub(super) fn disconnected(&self) {
         self.connected_us.store(0, Relaxed);
-        if let Some(error) = error {
-            self.failed(error);
-        }
     }
 
     pub(super) fn failed(&self, error: String) {

@@ -5,17 +5,13 @@
 //! called for it: a receiver acknowledges what it has on disk. Runs in whichever async task calls it.
 
 use std::collections::{BTreeSet, VecDeque};
-use std::future::Future;
-use std::pin::Pin;
 use std::time::Duration;
 
-use rumqttc::Outgoing;
-use rumqttc::v5::mqttbytes::QoS;
-use rumqttc::v5::mqttbytes::v5::{Filter, Publish, PublishProperties};
-use rumqttc::v5::{AsyncClient, ConnectionError, Event, EventLoop, Incoming};
-
-use super::client::{CONTENT_TYPE, client_options, received};
-use super::{BrokerOptions, Received, Token};
+use super::Received;
+use super::link::{CONTENT_TYPE, Link, LinkError, LinkEvent, LinkOptions, Message};
+use super::options::{BrokerOptions, Transport};
+use super::route::{Next, Route};
+use super::tls::Identity;
 use crate::clock::Backoff;
 use crate::outbox::Qos;
 
@@ -75,62 +71,39 @@ pub struct NotSent;
 pub struct Subscriber {
     options: SubscriberOptions,
     backoff: Backoff,
-    link: Option<Link>,
+    route: Route,
+    current: Option<Current>,
     ready: VecDeque<Received>,
-    /// Connections begun, successful or not: what tokens are told apart by.
+    /// Connections begun, successful or not: what messages are told apart by.
     begun: u64,
     connections: u64,
     last_error: Option<String>,
 }
 
-/// The client library's next step, with the event loop inside: it may be writing a packet when the caller stops waiting for us,
-/// so it is kept and finished.
-type Step = Pin<Box<dyn Future<Output = (EventLoop, Result<Event, ConnectionError>)> + Send>>;
-
-struct Link {
-    client: AsyncClient,
-    step: Step,
+#[derive(Debug)]
+struct Current {
+    link: Link,
+    accepted: bool,
     subscribed: bool,
+    leaving: bool,
     /// Handed to the client, packet id not known yet.
     queued: usize,
     by_packet: BTreeSet<u16>,
 }
 
-impl std::fmt::Debug for Link {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Link").field("subscribed", &self.subscribed).finish_non_exhaustive()
-    }
-}
-
-impl Link {
-    fn new(options: &SubscriberOptions) -> Self {
-        let mut client = client_options(&options.broker);
-        let receive = options.receive_maximum.unwrap_or(RECEIVE_MAXIMUM).max(1);
-        client.set_receive_maximum(Some(receive));
-        client.set_outgoing_inflight_upper_limit(SENDING);
-        if let Some(expiry_s) = options.session_expiry_s {
-            client.set_clean_start(false);
-            client.set_session_expiry_interval(Some(expiry_s));
-            client.set_manual_acks(true);
-        }
-        // Room for an acknowledgement of all that can be unacknowledged.
-        let (client, eventloop) = AsyncClient::new(client, usize::from(receive) + usize::from(SENDING) + 4);
-        Self { client, step: step(eventloop), subscribed: false, queued: 0, by_packet: BTreeSet::new() }
-    }
-}
-
-fn step(mut eventloop: EventLoop) -> Step {
-    Box::pin(async move {
-        let event = eventloop.poll().await;
-        (eventloop, event)
-    })
-}
-
 impl Subscriber {
     /// Connects at the first [`Self::next`].
     pub fn new(options: SubscriberOptions) -> Self {
-        let backoff = options.broker.backoff();
-        Self { backoff, options, link: None, ready: VecDeque::new(), begun: 0, connections: 0, last_error: None }
+        Self {
+            backoff: options.broker.backoff(),
+            route: Route::new(&options.broker),
+            options,
+            current: None,
+            ready: VecDeque::new(),
+            begun: 0,
+            connections: 0,
+            last_error: None,
+        }
     }
 
     /// How often it has subscribed at a broker.
@@ -145,7 +118,7 @@ impl Subscriber {
 
     /// Whether the broker has confirmed the filters on the present connection, as far as known.
     pub fn is_subscribed(&self) -> bool {
-        self.link.as_ref().is_some_and(|l| l.subscribed)
+        self.current.as_ref().is_some_and(|c| c.subscribed)
     }
 
     /// The next message; waits for ever, through any number of connections. Dropping the future loses no message that had
@@ -169,11 +142,8 @@ impl Subscriber {
     /// Tells the broker that a message is safe. Of use with a session only; goes out while [`Self::next`] is awaited. False when
     /// the connection that brought the message is gone: the broker will bring it again.
     pub fn acknowledge(&mut self, message: &Received) -> bool {
-        let Some(token) = message.token.filter(|t| t.connection == self.begun) else { return false };
-        let Some(link) = &self.link else { return false };
-        let mut publish = Publish::new("", QoS::AtLeastOnce, Vec::new(), None);
-        publish.pkid = token.packet;
-        link.client.try_ack(&publish).is_ok()
+        let Some(current) = &self.current else { return false };
+        message.token.is_some_and(|token| current.link.acknowledge(token).is_ok())
     }
 
     /// Hands a message to the present connection; it goes out while [`Self::next`] is awaited, and is lost with the connection.
@@ -182,104 +152,124 @@ impl Subscriber {
     /// When the connection does not take it; nothing is kept then.
     pub fn publish(&mut self, message: Outbound) -> Result<(), NotSent> {
         let waiting = self.unacknowledged();
-        let link = self.link.as_mut().filter(|l| l.subscribed && waiting < usize::from(SENDING) / 2).ok_or(NotSent)?;
-        let properties = PublishProperties {
-            user_properties: vec![("schema".to_owned(), message.schema)],
-            content_type: Some(CONTENT_TYPE.to_owned()),
-            payload_format_indicator: Some(1),
+        let current = self.current.as_mut().filter(|c| c.subscribed && waiting < usize::from(SENDING)).ok_or(NotSent)?;
+        let prepared = current.link.prepare(Message {
+            topic: message.topic,
+            acknowledged: true,
+            retain: message.retain,
+            payload: message.payload,
+            schema: message.schema,
+            content_type: CONTENT_TYPE.to_owned(),
             response_topic: message.response_topic,
-            correlation_data: message.correlation.map(Into::into),
-            ..PublishProperties::default()
-        };
-        let Outbound { topic, payload, retain, .. } = message;
-        let sent = link.client.try_publish_with_properties(topic, QoS::AtLeastOnce, retain, payload, properties);
-        sent.map_err(|_| NotSent)?;
-        link.queued += 1;
+            correlation: message.correlation,
+            ..Message::default()
+        });
+        current.link.publish(prepared).map_err(|_| NotSent)?;
+        current.queued += 1;
         Ok(())
     }
 
     /// Messages published on this connection that the broker has not acknowledged yet.
     pub fn unacknowledged(&self) -> usize {
-        self.link.as_ref().map_or(0, |l| l.queued + l.by_packet.len())
+        self.current.as_ref().map_or(0, |c| c.queued + c.by_packet.len())
     }
 
-    /// Says goodbye, after what was handed over before; waits a second at most. Messages that came meanwhile are in
-    /// [`Self::next`]; waiting for more would connect again.
+    /// Says goodbye, after what was handed over before, and waits until the broker has read it all; a second at most. What had come
+    /// is still in [`Self::next`]; waiting for more connects again.
     pub async fn close(&mut self) {
-        let Some(link) = &self.link else { return };
-        if link.client.try_disconnect().is_ok() {
+        let Some(current) = &mut self.current else { return };
+        if current.link.disconnect().is_ok() {
+            current.leaving = true;
             let gone = async {
-                while self.link.is_some() {
+                while self.current.is_some() {
                     self.step().await;
                 }
             };
             drop(tokio::time::timeout(Duration::from_secs(1), gone).await);
         }
-        self.link = None;
+        self.current = None;
+    }
+
+    /// Begins a connection; says what is wrong when it can't.
+    fn begin(&mut self) -> Result<(), LinkError> {
+        self.begun += 1;
+        let options = &self.options;
+        let tls = match &options.broker.transport {
+            Transport::Plain => Ok(None),
+            Transport::Tls(files) => Identity::load(files).map(Some),
+        };
+        let tls = tls.map_err(|fault| LinkError::ours(fault.to_string()))?;
+        let link = Link::new(
+            &LinkOptions {
+                broker: &options.broker,
+                place: self.route.place(),
+                protocol: self.route.tongue().protocol(),
+                tls: tls.as_ref(),
+                window: SENDING,
+                will: None,
+                session_expiry_s: options.session_expiry_s,
+                receive_maximum: Some(options.receive_maximum.unwrap_or(RECEIVE_MAXIMUM).max(1)),
+            },
+            self.begun,
+        );
+        self.current =
+            Some(Current { link, accepted: false, subscribed: false, leaving: false, queued: 0, by_packet: BTreeSet::new() });
+        Ok(())
     }
 
     async fn step(&mut self) {
-        let options = &self.options;
-        let begun = &mut self.begun;
-        let link = self.link.get_or_insert_with(|| {
-            *begun += 1;
-            Link::new(options)
-        });
-        let (mut eventloop, event) = link.step.as_mut().await;
-        let left = matches!(event, Ok(Event::Outgoing(Outgoing::Disconnect)));
-        let ended = match event {
-            Ok(event) => {
-                self.take(event);
-                left.then_some(None)
-            }
-            Err(error) => Some(Some(error)),
+        let begun = if self.current.is_none() { self.begin() } else { Ok(()) };
+        let event = match (begun, &mut self.current) {
+            (Ok(()), Some(current)) => current.link.next().await,
+            (Err(error), _) => Err(error),
+            (Ok(()), None) => return,
         };
-        let Some(ended) = ended else {
-            if let Some(link) = &mut self.link {
-                link.step = step(eventloop);
-            }
-            return;
-        };
-        // Messages read from the socket before the end are still in the client.
-        let rest: Vec<Event> = eventloop.state.events.drain(..).collect();
+        match event {
+            Ok(event) => self.take(event),
+            Err(error) => self.failed(error).await,
+        }
+    }
+
+    async fn failed(&mut self, error: LinkError) {
+        // Messages read from the socket before the end are as good as those before.
+        let rest = self.current.as_mut().map(|c| c.link.rest()).unwrap_or_default();
         rest.into_iter().for_each(|event| self.take(event));
-        self.link = None;
-        if let Some(error) = ended {
-            tracing::warn!(%error, "connection to the broker ended");
-            self.last_error = Some(error.to_string());
+        let ended = self.current.take();
+        if ended.as_ref().is_some_and(|c| c.leaving) {
+            return;
+        }
+        let (accepted, settled) = ended.map_or((false, false), |c| (c.accepted, c.subscribed));
+        tracing::warn!(broker = %self.route.place(), reason = %error.words, "no connection to the broker");
+        self.last_error = Some(error.words);
+        if self.route.failed(settled, error.unknown_protocol && !accepted) == Next::Wait {
             tokio::time::sleep(self.backoff.next_wait()).await;
         }
     }
 
-    fn take(&mut self, event: Event) {
-        let Some(link) = &mut self.link else { return };
+    fn take(&mut self, event: LinkEvent) {
+        let Some(current) = &mut self.current else { return };
         match event {
-            Event::Incoming(Incoming::ConnAck(_)) => {
-                let qos = if self.options.qos == Qos::AtMostOnce { QoS::AtMostOnce } else { QoS::AtLeastOnce };
-                let filters = self.options.filters.iter().map(|f| Filter::new(f.as_str(), qos));
-                if link.client.try_subscribe_many(filters).is_err() {
+            LinkEvent::Accepted(_) => {
+                current.accepted = true;
+                if current.link.subscribe(&self.options.filters, self.options.qos).is_err() {
                     self.last_error = Some("a topic filter is not allowed".into());
                     tracing::error!("a topic filter is not allowed");
                 }
             }
-            Event::Incoming(Incoming::SubAck(_)) => {
-                link.subscribed = true;
+            LinkEvent::Subscribed => {
+                current.subscribed = true;
                 self.connections += 1;
                 self.backoff.reset();
             }
-            Event::Incoming(Incoming::Publish(publish)) => {
-                let token = (publish.qos != QoS::AtMostOnce && self.options.session_expiry_s.is_some())
-                    .then_some(Token { connection: self.begun, packet: publish.pkid });
-                self.ready.push_back(Received { token, ..received(&publish) });
+            LinkEvent::Message(message) => self.ready.push_back(*message),
+            LinkEvent::Numbered(packet) => {
+                current.queued = current.queued.saturating_sub(1);
+                current.by_packet.insert(packet);
             }
-            Event::Outgoing(Outgoing::Publish(packet)) => {
-                link.queued = link.queued.saturating_sub(1);
-                link.by_packet.insert(packet);
+            LinkEvent::Acknowledged { packet, .. } => {
+                current.by_packet.remove(&packet);
             }
-            Event::Incoming(Incoming::PubAck(ack)) => {
-                link.by_packet.remove(&ack.pkid);
-            }
-            _ => {}
+            LinkEvent::Taken(_) | LinkEvent::Disconnected | LinkEvent::Alive | LinkEvent::Other => {}
         }
     }
 }

@@ -46,6 +46,46 @@ pub fn start(connack_properties: &[u8], mut answer: impl FnMut(&Heard) -> Answer
     (port, log)
 }
 
+/// Starts one that speaks MQTT 3.1.1 only: `refusal` is what it says to a client that speaks another, before it hangs up.
+pub fn start_older(refusal: &'static [u8]) -> (u16, Log) {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let log: Log = Arc::default();
+    let shared = Arc::clone(&log);
+    std::thread::spawn(move || {
+        for (connection, stream) in (1..).zip(listener.incoming().flatten()) {
+            drop(serve_older(stream, connection, refusal, &shared));
+        }
+    });
+    (port, log)
+}
+
+fn serve_older(mut stream: TcpStream, connection: u64, refusal: &[u8], log: &Log) -> io::Result<()> {
+    loop {
+        let (kind, body) = packet(&mut stream)?;
+        match kind >> 4 {
+            // The protocol level stands behind the name.
+            1 if body[6] != 4 => return stream.write_all(refusal),
+            1 => stream.write_all(&[0x20, 2, 0, 0])?,
+            3 => {
+                let mut rest = &body[..];
+                let topic = text(&mut rest);
+                let id = if (kind >> 1) & 3 == 1 { take(&mut rest, 2).to_vec() } else { Vec::new() };
+                let line = rest.split(|b| *b == b'\n').next().unwrap();
+                let frame: serde_json::Value = serde_json::from_slice(line).unwrap();
+                assert_eq!(frame["kerbside"], "frame/1");
+                log.lock().unwrap().push(Heard { connection, topic, seq: frame["seq"].as_u64() });
+                if let [high, low] = id[..] {
+                    stream.write_all(&[0x40, 2, high, low])?;
+                }
+            }
+            12 => stream.write_all(&[0xd0, 0])?,
+            14 => return Ok(()),
+            other => panic!("unexpected packet type {other}"),
+        }
+    }
+}
+
 fn serve(
     mut stream: TcpStream,
     connection: u64,

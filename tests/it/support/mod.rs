@@ -4,6 +4,7 @@ pub mod fake_broker;
 pub mod lists;
 pub mod mosquitto;
 pub mod pictures;
+pub mod pki;
 pub mod program;
 pub mod proxy;
 pub mod publisher;

@@ -15,6 +15,7 @@ pub struct Mosquitto {
     pub port: u16,
     config: PathBuf,
     child: Option<Child>,
+    environment: Vec<(&'static str, PathBuf)>,
     _dir: tempfile::TempDir,
 }
 
@@ -26,6 +27,11 @@ pub fn free_port() -> u16 {
 impl Mosquitto {
     /// Starts one, with further configuration lines.
     pub fn start(extra: &str) -> Self {
+        Self::start_in(extra, Vec::new())
+    }
+
+    /// Starts one with further configuration lines and environment variables.
+    pub fn start_in(extra: &str, environment: Vec<(&'static str, PathBuf)>) -> Self {
         let dir = tempfile::tempdir().unwrap();
         for _ in 0..5 {
             let port = free_port();
@@ -34,8 +40,8 @@ impl Mosquitto {
             // No limit on what is in flight to a subscriber: what the broker has acknowledged is in that socket already.
             writeln!(file, "listener {port} 127.0.0.1\nallow_anonymous true\npersistence false\nuser root").unwrap();
             writeln!(file, "max_inflight_messages 0\nmax_queued_messages 0\nlog_type none\n{extra}").unwrap();
-            if let Some(child) = spawn(&config, port) {
-                return Self { port, config, child: Some(child), _dir: dir };
+            if let Some(child) = spawn(&config, port, &environment) {
+                return Self { port, config, child: Some(child), environment, _dir: dir };
             }
         }
         panic!("mosquitto does not start; is it installed? (apt-get install mosquitto)");
@@ -55,12 +61,12 @@ impl Mosquitto {
         let deadline = Instant::now() + Duration::from_secs(20);
         while self.child.is_none() {
             assert!(Instant::now() < deadline, "mosquitto does not come back on port {}", self.port);
-            self.child = spawn(&self.config, self.port);
+            self.child = spawn(&self.config, self.port, &self.environment);
         }
     }
 }
 
-fn spawn(config: &PathBuf, port: u16) -> Option<Child> {
+fn spawn(config: &PathBuf, port: u16, environment: &[(&'static str, PathBuf)]) -> Option<Child> {
     let program = ["/usr/sbin/mosquitto", "/usr/local/sbin/mosquitto"]
         .into_iter()
         .find(|p| PathBuf::from(p).exists())
@@ -68,6 +74,7 @@ fn spawn(config: &PathBuf, port: u16) -> Option<Child> {
     let mut child = Command::new(program)
         .arg("-c")
         .arg(config)
+        .envs(environment.iter().cloned())
         .stdin(Stdio::null())
         .stdout(Stdio::null())
         .stderr(Stdio::null())

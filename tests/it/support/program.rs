@@ -54,7 +54,7 @@ pub fn configuration(dir: &Path, port: u16, extra: &str) -> PathBuf {
     let path = dir.join("kerbside.toml");
     let text = format!(
         "org = 'o'\ndevice = 'd'\nstate_dir = 'state'\n[models]\ndir = '{models}'\nonnxruntime = '{ort}'\n\
-         [mqtt]\nport = {port}\n{extra}\n[[camera]]\nid = 'road'\nkind = 'clip'\npath = '{clip}'\npace = 'lossless'\n",
+         [mqtt]\ntransport = 'plain'\nport = {port}\n{extra}\n[[camera]]\nid = 'road'\nkind = 'clip'\npath = '{clip}'\npace = 'lossless'\n",
         models = root().join("models").display(),
         ort = onnxruntime().display(),
         clip = demo("drive_by.mp4").display(),

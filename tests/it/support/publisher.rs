@@ -183,12 +183,16 @@ pub struct Listener {
 impl Listener {
     /// Starts one and waits until the broker has taken its subscription.
     pub fn start(port: u16, id: &str, qos: Qos) -> Self {
+        Self::start_with(SubscriberOptions::new(broker(port, id), vec![format!("{BASE}/#")], qos))
+    }
+
+    /// The same, with all options.
+    pub fn start_with(options: SubscriberOptions) -> Self {
         let seen: Arc<Mutex<Vec<Received>>> = Arc::default();
         let (connections, subscribed) = (Arc::new(AtomicU64::new(0)), Arc::new(AtomicBool::new(false)));
         let stop = Arc::new(Notify::new());
         let (seen2, connections2, subscribed2) = (Arc::clone(&seen), Arc::clone(&connections), Arc::clone(&subscribed));
         let stop2 = Arc::clone(&stop);
-        let options = SubscriberOptions::new(broker(port, id), vec![format!("{BASE}/#")], qos);
         let thread = std::thread::spawn(move || {
             runtime().block_on(async move {
                 let mut subscriber = Subscriber::new(options);

@@ -3,11 +3,9 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use rumqttc::v5::mqttbytes::QoS;
-use rumqttc::v5::mqttbytes::v5::{Publish, PublishProperties};
 use tokio::time::Instant;
 
-use super::super::client::{CONTENT_TYPE, packet_size};
+use super::super::link::{CONTENT_TYPE, Message, RowProperties};
 use super::super::stats::count;
 use super::{Epoch, SPARE_REQUESTS, Ticket};
 use crate::outbox::{Envelope, Lane, Qos, Seq};
@@ -38,7 +36,7 @@ impl Epoch<'_> {
             self.publish_live(&answer.topic, &answer.schema, answer.payload, answer.correlation, Ticket::Answer);
         }
         for (topic, schema, payload) in std::mem::take(&mut self.desk.fleeting) {
-            if self.queued.len() < self.window + SPARE_REQUESTS / 2 {
+            if self.queued.len() < self.window + usize::from(SPARE_REQUESTS / 2) {
                 self.publish_live(&topic, &schema, payload, None, Ticket::Fleeting);
             } else {
                 count(&self.desk.ports.stats.live_dropped);
@@ -54,18 +52,17 @@ impl Epoch<'_> {
         correlation: Option<Vec<u8>>,
         ticket: Ticket,
     ) {
-        let properties = PublishProperties {
-            user_properties: vec![("schema".to_owned(), schema.to_owned())],
-            content_type: Some(CONTENT_TYPE.to_owned()),
-            payload_format_indicator: Some(1),
-            correlation_data: correlation.map(Into::into),
-            ..PublishProperties::default()
-        };
-        let qos = if ticket == Ticket::Fleeting { QoS::AtMostOnce } else { QoS::AtLeastOnce };
-        let publish = Publish::new(topic, qos, payload, Some(properties.clone()));
-        let retain = ticket == Ticket::Latest && self.retain;
-        let fits = packet_size(&publish) <= self.max_packet;
-        if fits && self.client.try_publish_with_properties(topic, qos, retain, publish.payload, properties).is_ok() {
+        let prepared = self.link.prepare(Message {
+            topic: topic.to_owned(),
+            acknowledged: ticket != Ticket::Fleeting,
+            retain: ticket == Ticket::Latest && self.retain,
+            payload,
+            schema: schema.to_owned(),
+            content_type: CONTENT_TYPE.to_owned(),
+            correlation,
+            ..Message::default()
+        });
+        if prepared.bytes <= self.max_packet && self.link.publish(prepared).is_ok() {
             self.queued.push_back(ticket);
         } else {
             count(&self.desk.ports.stats.live_dropped);
@@ -129,38 +126,32 @@ impl Epoch<'_> {
     fn send(&mut self, envelope: Envelope) -> Option<Seq> {
         let Envelope { seq, draft, prev, proof, .. } = envelope;
         let historical = seq.get() <= self.history;
-        let mut user_properties = vec![
-            ("schema".to_owned(), draft.schema),
-            ("seq".to_owned(), seq.to_string()),
-            ("stream".to_owned(), self.desk.ports.outlet.stream().to_string()),
-            ("historical".to_owned(), u8::from(historical).to_string()),
-            ("prev".to_owned(), prev.to_string()),
-        ];
-        if let Some(proof) = proof {
-            user_properties.push(("sig".to_owned(), proof.signature.to_string()));
-            user_properties.push(("key".to_owned(), proof.key.to_string()));
-        }
-        let properties = PublishProperties {
-            user_properties,
-            message_expiry_interval: draft.expiry_s.filter(|_| !historical),
-            content_type: Some(draft.content_type),
-            ..PublishProperties::default()
-        };
-        let qos = match draft.qos {
-            Qos::AtMostOnce => QoS::AtMostOnce,
-            Qos::AtLeastOnce => QoS::AtLeastOnce,
-        };
-        let publish = Publish::new(&draft.topic, qos, draft.payload, Some(properties.clone()));
-        let bytes = packet_size(&publish);
-        if bytes > self.max_packet {
-            self.desk.dead_letter(seq, &draft.topic, bytes, self.max_packet);
+        let image = draft.lane.is_image();
+        let prepared = self.link.prepare(Message {
+            topic: draft.topic.clone(),
+            acknowledged: draft.qos == Qos::AtLeastOnce,
+            payload: draft.payload,
+            schema: draft.schema,
+            content_type: draft.content_type,
+            expiry_s: draft.expiry_s.filter(|_| !historical),
+            row: Some(RowProperties {
+                seq: seq.get(),
+                historical,
+                stream: self.desk.ports.outlet.stream().to_string(),
+                prev: prev.to_string(),
+                proof: proof.map(|p| (p.signature.to_string(), p.key.to_string())),
+            }),
+            ..Message::default()
+        });
+        if prepared.bytes > self.max_packet {
+            self.desk.dead_letter(seq, &draft.topic, prepared.bytes, self.max_packet);
             return None;
         }
-        match self.client.try_publish_with_properties(draft.topic, qos, false, publish.payload, properties) {
+        match self.link.publish(prepared) {
             Ok(()) => {
                 self.desk.sent(seq);
                 self.sent_rows = true;
-                self.queued.push_back(Ticket::Row { seq, image: draft.lane.is_image() });
+                self.queued.push_back(Ticket::Row { seq, image });
                 self.flying.insert(seq, Instant::now());
                 Some(seq)
             }

@@ -2,10 +2,8 @@
 
 use std::collections::BTreeSet;
 
-use rumqttc::v5::mqttbytes::QoS;
-use rumqttc::v5::mqttbytes::v5::Filter;
-
 use super::Epoch;
+use crate::outbox::Qos;
 
 /// Changes handed to the client at one time: its queue has room for them beside the window of publishes.
 const AT_ONCE: usize = 8;
@@ -20,7 +18,7 @@ impl Epoch<'_> {
         let wanted: BTreeSet<String> = self.desk.ports.filters.borrow().clone();
         let gone: Vec<String> = self.tuned.difference(&wanted).take(AT_ONCE).cloned().collect();
         for filter in gone {
-            if self.client.try_unsubscribe(filter.clone()).is_err() {
+            if self.link.unsubscribe(&filter).is_err() {
                 return;
             }
             self.tuned.remove(&filter);
@@ -28,9 +26,8 @@ impl Epoch<'_> {
         let new: Vec<String> = wanted.difference(&self.tuned).take(AT_ONCE).cloned().collect();
         if !new.is_empty() {
             // A filter that MQTT does not allow would stop all others: it is never handed on.
-            let allowed = new.iter().filter(|f| super::super::is_valid_filter(f));
-            let filters: Vec<Filter> = allowed.map(|f| Filter::new(f.as_str(), QoS::AtLeastOnce)).collect();
-            if !filters.is_empty() && self.client.try_subscribe_many(filters).is_err() {
+            let filters: Vec<String> = new.iter().filter(|f| super::super::is_valid_filter(f)).cloned().collect();
+            if !filters.is_empty() && self.link.subscribe(&filters, Qos::AtLeastOnce).is_err() {
                 return;
             }
             self.tuned.extend(new);
