@@ -16,7 +16,7 @@
 //!
 //! | thread | waits on | sends | when the next stage is slow |
 //! |---|---|---|---|
-//! | main = supervisor | a tick, signals | shutdown, health | — |
+//! | main = supervisor | a tick, signals, commands | shutdown, health, answers | commands beyond 32 are passed over |
 //! | `capture-<camera>` | its source | `Frame` into its slot | live: overwrites the older frame and counts it; lossless clip: waits |
 //! | `reader-<n>` | its slots, a tick | outcomes | lets pictures go (counted), then keeps text, then waits |
 //! | `recorder` | the outcome queue | commits | it alone waits for the disk |
@@ -33,10 +33,10 @@
 //! | 0 | [`keys`] | who signs, who is trusted, who can decrypt (it and `publish/sync` alone name `age`, it alone the signature's crate) |
 //! | 1 | [`frame`] | pixels on loan from a pool |
 //! | 1 | [`anpr`] | the pure core: marks, formats, reads, decoding, passages (`motion`: where a plate will be; `likeness`: whether two reads show one mark; `fusion`: many reads made one; `memory`: vehicles that have their record), alerts; hotlists (`index`, `row`, `words`: a million entries in 54 MB; `match`, `fuzzy`, `pattern`: how a read matches and why; `delta`: one version to the next; `odds`: what else the eye could have seen; `validity`: what time it is for their dates); `core::Core::apply(event) -> effects` |
-//! | 1 | [`outbox`] | the durable queue of opaque bytes, in lanes, numbered without gaps |
+//! | 1 | [`outbox`] | the durable queue of opaque bytes, in lanes, numbered without gaps (`chain`: what proves an envelope's place; `cipher`: payloads at rest; `gap`: what will never arrive, and whether it was told; `age`: how long rows wait, by a clock that never steps; `salvage`, `migrate`: stores that are damaged or older) |
 //! | 2 | [`vision`] | pixels to reads; owns the models, one detector file for all its input sizes; looks at a region whole or in `tiles`, reads the plates of a frame together and measures how legible they are; passes over frames in which nothing moved; `onnx` alone names the runtime |
 //! | 2 | [`camera`] | sources, and the thread that keeps one going; `camera/opencv.rs` alone names videoio |
-//! | 2 | [`publish`] | messages, topics, MQTT (`publish/mqtt` alone names the client); [`publish::sync`]: hotlists built, signed, sealed, fetched, kept (`keeper`: what came and whether to believe it; `store`: at rest, encrypted) |
+//! | 2 | [`publish`] | messages, topics, commands, MQTT (`publish/mqtt` alone names client and TLS; `link`: MQTT 5 or 3.1.1, `route`: which broker, `session`: one epoch); [`publish::receiver`]: the back office's end, which no box runs; [`publish::sync`]: hotlists built, signed, sealed, fetched, kept (`keeper`: what came and whether to believe it; `store`: at rest, encrypted) |
 //! | 3 | [`config`] | the file as typed, and the settings that run |
 //! | 4 | [`runtime`] | pipeline, reader, recorder, the hotlist thread and the board of lists in force, health with its latencies, supervisor |
 //! | 5 | [`cli`] | one file or folder a subcommand; the only place that prints |
@@ -51,7 +51,8 @@
 //! - Only the net thread is async.
 //! - A record that is visible on any interface is committed on disk first. An envelope leaves the outbox only on an
 //!   acknowledgement that we matched to it, with a reason below 0x80; the MQTT client's own memory is never trusted.
-//! - Work is lost in two places only, both counted and told in health: the frame slot, and the outbox at its cap. (Under a
+//! - Work is lost in two places only, both counted and told: the frame slot, and the outbox at its caps of size and age, whose gaps are
+//!   envelopes themselves. (Under a
 //!   stalled disk pictures are let go first, counted too.)
 //! - Grammar is a prior, never a filter: what the eye saw (`raw`), what grammar made of it (`vrm`) and which format decided
 //!   (`syntax`) are all published; characters of another shape that only grammar decided are marked `repaired`.
@@ -59,6 +60,7 @@
 //!   another, and is swapped whole; entries are in plain in memory only; a reader never frees a list.
 //! - A hit that is to be recorded only (`silent`) goes to the back office and to nobody near the vehicle: whatever shows alerts
 //!   takes them from `Alert::for_display`.
+//! - A number is given once. Whatever the disk loses, the number is declared missing and the next one is higher.
 //! - No mark stands in a log line above `debug`, in a topic, or in a retained message.
 //! - In steady state stages work in buffers of their own; what is allocated per frame are the handles of the ONNX and OpenCV
 //!   wrappers (`tests/alloc` holds decoding and the motion gate to none at all; the rest is not counted yet).
@@ -74,7 +76,9 @@
 //! camera, open), *capture record* (a passage, closed and read), *unread passage* (closed, not read, with its reason),
 //! *evidence* (patch and overview of the very frame that was read best), *hotlist* and its *entry*, *hit*, *alert* (early,
 //! confirmed, retracted; *late* when the entry came after the vehicle), *manifest* (what a list's owner signed), *sealed* (signed and
-//! encrypted), *chunk*, *step* (a delta from one version to the next), *identity* (what opens sealed lists), *outbox*, *envelope*, *epoch* (one connection to the broker).
+//! encrypted), *chunk*, *step* (a delta from one version to the next), *identity* (what opens sealed lists), *outbox*, *envelope*, *epoch* (one connection to the broker),
+//! *stream* (the sequence that numbers are of), *link* (the hash of an envelope and all before it), *chain*, *gap* (numbers that will never
+//! arrive, with the reason), *watermark* (every number up to it is at the back office or declared missing), *receiver*, *command*, *answer*.
 //!
 //! ## Boundaries and failure
 //!
@@ -82,7 +86,7 @@
 //! fail 25 frames in a row, a thread that ended), or fix the installation (exit 78: configuration, models, outbox folder, before
 //! any thread runs). A release build aborts on panic and the service manager starts it again: crash and power cut share one path.
 //!
-//! Not here yet, each behind a boundary that stands: live cameras (`camera::Source`), TLS, back-office acknowledgement and commands (`publish::mqtt`), calibration.
+//! Not here yet, each behind a boundary that stands: live cameras (`camera::Source`), calibration.
 
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 

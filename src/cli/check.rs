@@ -8,8 +8,9 @@ use anyhow::anyhow;
 
 use super::{Exit, Failure};
 use crate::config::{self, Settings};
+use crate::publish::mqtt::Transport;
 use crate::publish::sync::{self, LoadedHotlist};
-use crate::runtime::hotlists;
+use crate::runtime::{hotlists, keys};
 use crate::vision::Vision;
 use crate::vision::manifest::ManifestError;
 use crate::vision::onnx::Runtime;
@@ -55,6 +56,16 @@ pub(super) fn main(args: &Args) -> Result<Exit, Failure> {
             }
         },
     };
+    let key = keys::check(&settings).unwrap_or_else(|e| {
+        faults.push(format!("keys: {e}"));
+        None
+    });
+    // The daemon would run all the same, and go on trying: what it reads waits on disk meanwhile.
+    if let Transport::Tls(files) = &settings.broker.transport
+        && let Err(e) = files.check()
+    {
+        faults.push(format!("mqtt: {e}"));
+    }
     if let Err(e) = writable(&settings) {
         faults.push(format!("state_dir: {e}"));
     }
@@ -63,8 +74,13 @@ pub(super) fn main(args: &Args) -> Result<Exit, Failure> {
     };
     say!("{}: good", args.config.display());
     say!("  topics    {}", settings.topics.base());
-    say!("  broker    {}:{}", settings.broker.host, settings.broker.port);
+    let transport = if settings.broker.transport == Transport::Plain { "in clear" } else { "TLS 1.3" };
+    say!("  broker    {}:{}, {transport}", settings.broker.host, settings.broker.port);
+    settings.broker.warnings().iter().try_for_each(|warning| writeln!(std::io::stdout().lock(), "  warning   {warning}"))?;
     say!("  outbox    {}", settings.state_dir.display());
+    let signed = key.map_or_else(|| "with a key that is made at the first start".to_owned(), |id| format!("by key {id}"));
+    let at_rest = if settings.outbox.identity.is_some() { "wrapped for the box's identity" } else { "in plain in state_dir" };
+    say!("  keys      records are signed {signed}; the key of payloads at rest is {at_rest}");
     say!("  models    {detector}, {reader}");
     let cameras: Vec<String> = settings.cameras.iter().map(|c| c.id.to_string()).collect();
     say!("  cameras   {} on {} reader thread(s)", cameras.join(", "), settings.readers);

@@ -17,10 +17,13 @@ use super::models::ModelArgs;
 use super::{Exit, Failure, check, demo_broker, listen, run, start_log};
 use crate::camera::Source;
 use crate::camera::clip::ClipSource;
-use crate::clock::{SystemClock, UtcTime};
+use crate::clock::{Clock, SystemClock, UtcTime};
+use crate::keys::{SigningKey, TrustedKeys};
 use crate::outbox::Qos;
 use crate::publish::mqtt::{BrokerOptions, Received, Subscriber, SubscriberOptions};
+use crate::publish::receiver::{Numbered, Store, StreamReport, report};
 use crate::publish::wire::{AlertMessage, Message, ReadMessage, UnreadMessage};
+use crate::runtime::keys::DEVICE_KEY_FILE;
 use crate::runtime::supervisor::{Daemon, Overrides};
 
 /// Arguments of `kerbside demo`.
@@ -74,7 +77,9 @@ pub(super) fn main(args: &Args, verbose: u8) -> Result<Exit, Failure> {
     let (settings, hotlist) = check::prepare(&config)?;
     let topics = settings.topics.clone();
     let (sender, inbox) = channel();
-    let ready = subscribe(port, topics.all(), sender).map_err(Failure::software)?;
+    let back_office = state.path().join("back-office");
+    let store = Store::open(&back_office).map_err(Failure::software)?;
+    let ready = subscribe(port, topics.all(), store, sender).map_err(Failure::software)?;
     ready
         .recv_timeout(Duration::from_secs(10))
         .map_err(|_| Failure::software(anyhow!("the demo's subscriber can't reach the demo's broker")))?;
@@ -98,8 +103,8 @@ pub(super) fn main(args: &Args, verbose: u8) -> Result<Exit, Failure> {
         }
         bar.set_position(daemon.gauges().frames());
         daemon.tick();
-        if let Some(why) = daemon.failed_reader() {
-            return Err(Failure::software(anyhow!("the reader gave up: {why}")));
+        if let Some(why) = daemon.failed() {
+            return Err(Failure::software(anyhow!("the daemon gave up: {why}")));
         }
         let waiting = daemon.outbox_stats().map_err(Failure::software)?.rows();
         if daemon.cameras_ended() {
@@ -116,7 +121,7 @@ pub(super) fn main(args: &Args, verbose: u8) -> Result<Exit, Failure> {
             )));
         }
     }
-    // The broker has acknowledged all; what it still hands on is in the socket.
+    // The back office has acknowledged all; what the broker still hands on is in the socket.
     while let Ok(message) = inbox.recv_timeout(Duration::from_millis(400)) {
         if let Some(line) = take(&mut seen, message) {
             show(&bar, &line)?;
@@ -126,13 +131,21 @@ pub(super) fn main(args: &Args, verbose: u8) -> Result<Exit, Failure> {
     let counters = daemon.gauges().mqtt.counters();
     let frames_read = daemon.gauges().frames();
     daemon.stop();
+    let key = SigningKey::load(&state.path().join("state").join(DEVICE_KEY_FILE), true).map_err(Failure::software)?;
+    let told = report::report(&back_office, Some(&TrustedKeys::default().and(&key))).map_err(Failure::software)?;
     seen.reads.sort_by(|a, b| a.sightings.best.cmp(&b.sightings.best));
     let right = score(&seen, &bundle.join("truth.csv")).map_err(Failure::software)?;
     let outputs = write_outputs(args, &seen, right, frames_read).map_err(Failure::software)?;
     let reading = reading.unwrap_or_default();
     summary(&seen, right, &counters, frames_read, reading, began.elapsed())?;
+    for stream in &told {
+        say!("chain      {}", verdict(stream, &key));
+    }
     for path in &outputs {
         say!("wrote      {}", path.display());
+    }
+    if !told.iter().all(StreamReport::is_whole) {
+        return Err(Failure::software(anyhow!("the back office's store is not whole")));
     }
     if right.0 != right.1 {
         return Err(Failure::software(anyhow!("{} of {} marks of the clip came back right, one record each", right.0, right.1)));
@@ -166,7 +179,7 @@ fn write_configuration(args: &Args, bundle: &Path, clip: &Path, port: u16, state
     let calibration = if calibration.exists() { format!("calibration = {}", absolute(&calibration)?) } else { String::new() };
     let text = format!(
         "org = 'demo'\ndevice = 'demo-box'\nstate_dir = {state}\n[models]\ndir = {models}\nonnxruntime = {ort}\nprecision = '{precision}'\n\
-         [vision]\nmin_score = {min_score}\n[hotlist]\nfile = {hotlist}\nlist = 'demo'\n[mqtt]\ntransport = 'plain'\nport = {port}\n[health]\nperiod_s = 5\n\
+         [vision]\nmin_score = {min_score}\n[hotlist]\nfile = {hotlist}\nlist = 'demo'\n[mqtt]\ntransport = 'plain'\nport = {port}\n[delivery]\nconfirm = 'backoffice'\n[health]\nperiod_s = 5\n\
          [[camera]]\nid = 'roadside'\nkind = 'clip'\npath = {clip}\npace = 'lossless'\n{calibration}\n",
         state = absolute(&state.join("state"))?,
         models = absolute(&args.models.models_dir())?,
@@ -181,8 +194,9 @@ fn write_configuration(args: &Args, bundle: &Path, clip: &Path, port: u16, state
     Ok(path)
 }
 
-/// A subscriber on a thread of its own; the channel it gives tells when the broker has confirmed the subscription.
-fn subscribe(port: u16, filter: String, sender: Sender<Received>) -> anyhow::Result<Receiver<()>> {
+/// A receiver on a thread of its own, as `kerbside listen --ack --store` is one: what it has stored it tells the box, which then lets go of
+/// it. The channel that it gives tells when the broker has confirmed the subscription.
+fn subscribe(port: u16, filter: String, mut store: Store, sender: Sender<Received>) -> anyhow::Result<Receiver<()>> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let (ready, is_ready) = channel();
     std::thread::Builder::new().name("demo-subscriber".into()).spawn(move || {
@@ -191,8 +205,24 @@ fn subscribe(port: u16, filter: String, sender: Sender<Received>) -> anyhow::Res
             let mut subscriber = Subscriber::new(SubscriberOptions::new(broker, vec![filter], Qos::AtLeastOnce));
             subscriber.subscribed().await;
             // Whoever waits for these has gone when sending fails; then the demo is over.
-            if ready.send(()).is_ok() {
-                while sender.send(subscriber.next().await).is_ok() {}
+            if ready.send(()).is_err() {
+                return;
+            }
+            let mut untold = Vec::new();
+            loop {
+                let message = subscriber.next().await;
+                if let Some(numbered) = Numbered::from_received(&message) {
+                    match store.take(&[numbered], None, SystemClock.now().utc) {
+                        // One that can't be sent now is overtaken by the next.
+                        Ok(taken) => untold.extend(taken.moved),
+                        Err(e) => return tracing::error!("the demo's back office can't store what came: {e}"),
+                    }
+                }
+                // What can't be sent now goes with the next.
+                untold.retain(|watermark| subscriber.publish(listen::told(watermark)).is_err());
+                if sender.send(message).is_err() {
+                    return;
+                }
             }
         });
     })?;
@@ -265,6 +295,20 @@ fn cell(seen: &Seen, read: &ReadMessage) -> anyhow::Result<Cell> {
 /// Passages with an alert that was not taken back.
 fn alerted(seen: &Seen) -> usize {
     seen.reads.iter().filter(|r| seen.alerts.iter().any(|a| a.passage == r.passage && a.phase == "confirmed")).count()
+}
+
+/// What the back office found, in words.
+fn verdict(stream: &StreamReport, key: &SigningKey) -> String {
+    if stream.is_whole() {
+        format!(
+            "{} envelopes at the back office, 1 to {} without a gap, each signed by key {} and following the one before it",
+            stream.received,
+            stream.watermark,
+            key.id()
+        )
+    } else {
+        format!("NOT WHOLE: {stream:?}")
+    }
 }
 
 fn summary(

@@ -50,8 +50,8 @@ pub(super) fn main(args: &Args, verbose: u8) -> Result<Exit, Failure> {
     let failure = loop {
         std::thread::sleep(TURN);
         daemon.tick();
-        if let Some(why) = daemon.failed_reader() {
-            break Some(anyhow!("a reader gave up: {why}; it is started afresh by the service manager"));
+        if let Some(why) = daemon.failed() {
+            break Some(anyhow!("{why}; the service manager starts the daemon afresh"));
         }
         match daemon.alive() {
             Ok(()) if watchdog.is_some_and(|period| fed.elapsed() >= period) => {

@@ -433,3 +433,12 @@ pub enum OutboxError {
         source: rusqlite::Error,
     },
 }
+
+impl OutboxError {
+    /// Whether the store itself is damaged: no further try will help, opening it anew salvages it.
+    pub fn is_damage(&self) -> bool {
+        use rusqlite::ErrorCode as Code;
+        let Self::Store { source, .. } = self else { return false };
+        matches!(source.sqlite_error_code(), Some(Code::DatabaseCorrupt | Code::NotADatabase))
+    }
+}

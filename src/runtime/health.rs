@@ -69,7 +69,7 @@ impl Gauges {
             let at = get(beat);
             at > 0 && now.since(MonoTime::from_nanos(at)) > limit
         };
-        // A reader that ended has no beat to keep; `failed_reader` and `cameras_ended` tell of that.
+        // A reader that ended has no beat to keep; `failed` and `cameras_ended` tell of that.
         if let Some(number) = self.readers.iter().position(|r| !r.done.load(Ordering::Relaxed) && late(&r.beat_nanos)) {
             return Some(format!("reader-{number} has not turned for more than {} s", limit.as_secs()));
         }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use crate::config::Settings;
-use crate::keys::{DataKey, Identity, KeyError, SigningKey};
+use crate::keys::{DataKey, Identity, KeyError, KeyId, SigningKey};
 use crate::outbox::OutboxOptions;
 
 /// Made in the state folder at the first start where no other key is configured.
@@ -28,6 +28,22 @@ pub fn outbox_options(settings: &Settings) -> Result<OutboxOptions, KeyError> {
         data_key: Some(data_key),
         signing_key: Some(Arc::new(signing_key)),
     })
+}
+
+/// Loads every key that is there, and makes none: what `check` does. Gives the id of the key that signs, as far as there is one yet.
+///
+/// # Errors
+/// When a key can't be read or opened.
+pub fn check(settings: &Settings) -> Result<Option<KeyId>, KeyError> {
+    let made = settings.state_dir.join(DEVICE_KEY_FILE);
+    let signing_key = match &settings.outbox.device_key {
+        Some(file) => Some(SigningKey::load(&file.path, file.check_mode)?),
+        None if made.exists() => Some(SigningKey::load(&made, true)?),
+        None => None,
+    };
+    data_key(settings)?;
+    identity(settings)?;
+    Ok(signing_key.map(|key| key.id()))
 }
 
 /// The key of the payloads at rest of a box that has run before; none when it has none yet.

@@ -121,6 +121,8 @@ pub struct RecorderStats {
     pub stalled: AtomicBool,
     /// Moment of the last turn of its loop, nanoseconds of the monotonic clock: for the watchdog.
     pub beat_nanos: AtomicU64,
+    /// Set when the store was damaged under the running daemon: a restart salvages it, nothing else does.
+    pub damaged: AtomicBool,
 }
 
 /// What the recorder thread needs.
@@ -283,6 +285,9 @@ impl Recorder {
                     self.stats.stalls.fetch_add(1, Ordering::Relaxed);
                     if !self.stats.stalled.swap(true, Ordering::Relaxed) {
                         tracing::error!("the outbox can't be written, trying on: {e}");
+                    }
+                    if e.is_damage() {
+                        self.stats.damaged.store(true, Ordering::Relaxed);
                     }
                     if self.give_up.load(Ordering::Relaxed) {
                         tracing::error!(envelopes = drafts.len(), "told to stop while the disk refuses: these are lost");

@@ -322,8 +322,11 @@ impl Daemon {
         self.gauges.stuck(now, Duration::from_secs(15)).map_or(Ok(()), Err)
     }
 
-    /// Why a reader ended that should not have: too many failed inferences in a row.
-    pub fn failed_reader(&self) -> Option<String> {
+    /// Why the daemon has to be started afresh: too many failed inferences in a row, or a store that was damaged under it.
+    pub fn failed(&self) -> Option<String> {
+        if self.gauges.recorder.damaged.load(Ordering::Relaxed) {
+            return Some("the outbox is damaged; the next start salvages it".to_owned());
+        }
         self.gauges.readers.iter().find_map(|r| r.fatal.lock().unwrap_or_else(PoisonError::into_inner).clone())
     }
 

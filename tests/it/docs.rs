@@ -35,7 +35,10 @@ fn every_promise_names_a_test_that_exists() {
     let readme = std::fs::read_to_string(program::root().join("README.md")).unwrap();
     let promises = readme.split("## Promises").nth(1).and_then(|t| t.split("\n## ").next()).expect("the promises");
     let mut sources = String::new();
-    for file in ["broker", "daemon", "faults", "reading", "replay", "tidy", "docs", "hotlist", "sync"] {
+    for file in [
+        "broker", "daemon", "faults", "reading", "replay", "tidy", "docs", "hotlist", "sync", "tls", "ways", "confirm",
+        "command", "receiver", "schema",
+    ] {
         sources += &std::fs::read_to_string(program::root().join(format!("tests/it/{file}.rs"))).unwrap();
     }
     let mut named = 0;

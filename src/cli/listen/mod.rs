@@ -19,6 +19,7 @@ use crate::publish::mqtt::{Received, Subscriber, SubscriberOptions, is_valid_fil
 use crate::publish::receiver::{Numbered, Watch};
 
 pub(super) use lines::describe;
+pub(super) use receive::told;
 
 /// Arguments of `kerbside listen`.
 #[derive(Debug, clap::Args)]

@@ -128,7 +128,7 @@ async fn gather(subscriber: &mut Subscriber) -> Vec<Received> {
 }
 
 /// The retained message that tells a box how far it is safe.
-fn told(watermark: &Watermark) -> Outbound {
+pub(in crate::cli) fn told(watermark: &Watermark) -> Outbound {
     let id = watermark.device.rsplit('/').next().unwrap_or_default();
     let message = AckMessage::new(id, watermark.stream, watermark.seq, SystemClock.now().utc);
     Outbound {
