@@ -1,11 +1,12 @@
-//! The `[mqtt]` table: which brokers, how to reach them, and as whom.
+//! The tables `[mqtt]`, which brokers, how to reach them, and as whom, and `[delivery]`, whose word lets a record go.
 
 use std::time::Duration;
 
 use super::hotlist::credential;
 use super::raw::RawConfig;
 use super::resolve::Checker;
-use crate::publish::mqtt::{BrokerOptions, Credentials, NoSubscriber, Place, TlsFiles, Transport, Version};
+use crate::publish::mqtt::{BackOffice, BrokerOptions, Confirm, Credentials, NoSubscriber, Place, TlsFiles, Transport, Version};
+use crate::publish::topic::Topics;
 
 /// Name of the systemd credential that holds the secret key for TLS (`LoadCredentialEncrypted=`).
 pub const TLS_KEY_CREDENTIAL: &str = "kerbside-mqtt-key";
@@ -35,6 +36,9 @@ pub(super) fn resolve(c: &mut Checker<'_>, raw: &RawConfig) -> (BrokerOptions, N
             Err(what) => c.fault("mqtt.fallbacks", what),
         }
     }
+    if is_tls && broker.places().iter().any(|p| p.host.contains(':')) {
+        c.fault("mqtt.host", "an IPv6 address can't be reached under TLS; give the name that the broker's certificate is for");
+    }
     broker.prefer_again = Duration::from_secs(c.integer("mqtt.prefer_again_s", own.prefer_again_s, 5, 86_400));
     broker.transport = if is_tls { Transport::Tls(tls_files(c, raw)) } else { Transport::Plain };
     if !is_tls {
@@ -50,6 +54,17 @@ pub(super) fn resolve(c: &mut Checker<'_>, raw: &RawConfig) -> (BrokerOptions, N
     let no_subscriber =
         c.choice("mqtt.no_subscriber", &own.no_subscriber, &[("deliver", NoSubscriber::Deliver), ("hold", NoSubscriber::Hold)]);
     (broker, no_subscriber)
+}
+
+/// Whose word lets a record go.
+pub(super) fn confirm(c: &mut Checker<'_>, raw: &RawConfig) -> Confirm {
+    let wait = Duration::from_secs(c.integer("delivery.confirm_wait_s", raw.delivery.confirm_wait_s, 1, 3_600));
+    let by_office = c.choice("delivery.confirm", &raw.delivery.confirm, &[("broker", false), ("backoffice", true)]);
+    match Topics::new(&raw.org, &raw.device) {
+        Ok(topics) if by_office => Confirm::BackOffice(BackOffice { topic: topics.ack(), device: raw.device.clone(), wait }),
+        // Faults of the ids were told with `org` and `device`.
+        _ => Confirm::Broker,
+    }
 }
 
 /// The files are looked at when a connection is made, each time anew; here only whether those named are there.

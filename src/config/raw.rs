@@ -30,6 +30,8 @@ pub(super) struct RawConfig {
     #[serde(default)]
     pub(super) mqtt: RawMqtt,
     #[serde(default)]
+    pub(super) delivery: RawDelivery,
+    #[serde(default)]
     pub(super) outbox: RawOutbox,
     #[serde(default)]
     pub(super) health: RawHealth,
@@ -133,6 +135,13 @@ pub(super) struct RawMqtt {
     pub(super) password_file: String,
     pub(super) keep_alive_s: i64,
     pub(super) no_subscriber: String,
+}
+
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct RawDelivery {
+    pub(super) confirm: String,
+    pub(super) confirm_wait_s: i64,
 }
 
 #[derive(Clone, Debug, PartialEq, Deserialize)]
@@ -304,6 +313,11 @@ impl Default for RawMqtt {
             keep_alive_s: 30,
             no_subscriber: "deliver".into(),
         }
+    }
+}
+impl Default for RawDelivery {
+    fn default() -> Self {
+        Self { confirm: "broker".into(), confirm_wait_s: 30 }
     }
 }
 impl Default for RawOutbox {

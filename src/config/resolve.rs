@@ -15,7 +15,7 @@ use crate::camera::{AtEnd, Pace};
 use crate::geometry::{FramePx, Rect};
 use crate::ident::{CameraId, is_opaque_id};
 use crate::publish::command::Verb;
-use crate::publish::mqtt::{BrokerOptions, NoSubscriber};
+use crate::publish::mqtt::{BrokerOptions, Confirm, NoSubscriber};
 use crate::publish::topic::Topics;
 use crate::publish::wire::Site;
 use crate::vision::VisionOptions;
@@ -56,6 +56,8 @@ pub struct Settings {
     pub broker: BrokerOptions,
     /// What becomes of an envelope that the broker took but had no subscriber for.
     pub no_subscriber: NoSubscriber,
+    /// Whose word lets an envelope go.
+    pub confirm: Confirm,
     /// How the outbox is kept.
     pub outbox: OutboxSettings,
     /// Commands that are obeyed.
@@ -250,6 +252,7 @@ pub(super) fn resolve(raw: &RawConfig, base: &Path) -> Result<Settings, Vec<Faul
     core.alert.late_match_ms = 3_600_000 * c.integer::<u64>("hotlist.late_match_h", raw.hotlist.late_match_h, 0, 24);
 
     let (broker, no_subscriber) = super::mqtt::resolve(&mut c, raw);
+    let confirm = super::mqtt::confirm(&mut c, raw);
     let outbox = super::outbox::resolve(&mut c, raw);
     let verbs = Verb::ALL.map(|verb| (verb.as_str(), verb));
     let mut commands: Vec<Verb> = raw.command.allow.iter().map(|word| c.choice("command.allow", word, &verbs)).collect();
@@ -303,6 +306,7 @@ pub(super) fn resolve(raw: &RawConfig, base: &Path) -> Result<Settings, Vec<Faul
             hotlist,
             broker,
             no_subscriber,
+            confirm,
             outbox,
             commands,
             health_period,

@@ -1,7 +1,7 @@
 //! What a configuration file may say, and what is said back.
 
 use super::*;
-use crate::publish::mqtt::{BrokerOptions, TlsFiles, Transport};
+use crate::publish::mqtt::{BackOffice, BrokerOptions, Confirm, TlsFiles, Transport};
 use crate::vision::evidence::EvidenceProfile;
 
 const SHIPPED: &str = include_str!("../../systemd/kerbside.toml");
@@ -172,6 +172,16 @@ fn calibration_regions_are_checked_and_follow_the_frame_size() {
 }
 
 #[test]
+fn the_back_office_confirms_on_a_topic_of_this_box() {
+    assert_eq!(load_text("").expect("valid").confirm, Confirm::Broker);
+    let office = BackOffice { topic: "kerbside/v1/o/d/ack".into(), device: "d".into(), wait: std::time::Duration::from_secs(7) };
+    let confirm = load_text("[delivery]\nconfirm = \"backoffice\"\nconfirm_wait_s = 7").expect("valid").confirm;
+    assert_eq!(confirm, Confirm::BackOffice(office));
+    let said = load_text("[delivery]\nconfirm = \"me\"\nconfirm_wait_s = 0").expect_err("both").to_string();
+    assert!(said.contains("delivery.confirm: \"me\"") && said.contains("delivery.confirm_wait_s: 0 is not between"), "{said}");
+}
+
+#[test]
 fn the_way_to_the_broker_is_encrypted_unless_it_is_said_otherwise() {
     let told = |mqtt: &str| load_text(&format!("[mqtt]\n{mqtt}")).map_err(|e| e.to_string());
     let said = told("").expect_err("who are we?");
@@ -201,6 +211,7 @@ fn the_way_to_the_broker_is_encrypted_unless_it_is_said_otherwise() {
         (format!("transport = \"plain\"\nkey = {key:?}"), "mqtt.key: it is of no use"),
         ("certificate = \"none.pem\"".to_owned(), "none.pem does not exist"),
         ("transport = \"plain\"\nfallbacks = [\"b\"]".to_owned(), "mqtt.fallbacks: \"b\" is not host:port"),
+        ("host = \"::1\"".to_owned(), "mqtt.host: an IPv6 address"),
         ("transport = \"ssl\"".to_owned(), "\"ssl\" is none of \"tls\", \"plain\""),
         ("transport = \"plain\"\nversion = \"4\"".to_owned(), "mqtt.version"),
     ] {

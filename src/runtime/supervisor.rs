@@ -175,6 +175,7 @@ impl Daemon {
             health::presence(&settings, &source, &opened, &board, now).map_err(|e| StartError::System(e.to_string()))?;
         let mut mqtt_options = MqttOptions::new(settings.broker.clone(), presence);
         mqtt_options.no_subscriber = settings.no_subscriber;
+        mqtt_options.confirm = settings.confirm.clone();
         let net = spawn_net(
             mqtt_options,
             Ports {

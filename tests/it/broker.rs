@@ -140,7 +140,7 @@ fn a_row_too_large_for_the_broker_is_noted_and_its_neighbours_arrive() {
     assert_eq!((counters.dead_lettered, counters.acknowledged, counters.epochs), (1, 2, 1));
     // The edge itself: the largest row that fits goes through.
     let mut low = draft(Lane::Read, 9);
-    low.payload = vec![b'x'; 1800];
+    low.payload = vec![b'x'; 1700];
     publisher.commit(&[low]);
     wait_for("the one that fits", || listener.seqs() == [1, 3, 4]);
 }

@@ -5,10 +5,11 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
+use super::options::{Confirm, MqttOptions};
 use super::stats::count;
-use super::{Live, MqttOptions, Ports, Received};
+use super::{Live, Ports, Received};
 use crate::clock::Backoff;
-use crate::outbox::{GapReason, Seq};
+use crate::outbox::{Cursors, GapReason, Lane, Seq};
 
 /// With so many rows refused and waiting, the broker refuses everything: nothing new is sent until one of them is due.
 const MAX_PUT_OFF: usize = 64;
@@ -61,6 +62,10 @@ pub(super) struct Desk {
     /// Rows that were in flight when an epoch ended.
     unsettled: BTreeSet<Seq>,
     barren: u32,
+    /// The back office's watermark, the highest that was accepted; 0 before it has spoken.
+    pub(super) confirmed: u64,
+    /// How far each lane was ever sent: where the back office confirms, what lies behind was sent before.
+    sent: Cursors,
 }
 
 impl Desk {
@@ -77,6 +82,8 @@ impl Desk {
             put_off: BTreeMap::new(),
             unsettled: BTreeSet::new(),
             barren: 0,
+            confirmed: 0,
+            sent: Cursors::default(),
         }
     }
 
@@ -139,9 +146,14 @@ impl Desk {
     }
 
     /// Counts a row that goes out.
-    pub(super) fn sent(&mut self, seq: Seq) {
+    pub(super) fn sent(&mut self, lane: Lane, seq: Seq) {
         count(&self.ports.stats.published);
-        if self.unsettled.remove(&seq) {
+        let again = match self.options.confirm {
+            Confirm::Broker => self.unsettled.remove(&seq),
+            Confirm::BackOffice(_) => self.sent.has_passed(lane, seq) && !self.put_off.contains_key(&seq),
+        };
+        self.sent.pass(lane, seq);
+        if again {
             count(&self.ports.stats.resent);
         }
     }
@@ -167,6 +179,25 @@ impl Desk {
     /// Whether the broker refuses so much that sending more makes no sense now.
     pub(super) fn is_choked(&self) -> bool {
         self.put_off.len() >= MAX_PUT_OFF && self.put_off.values().all(|p| p.until > Instant::now())
+    }
+
+    /// Whether a row was refused and has not arrived since.
+    pub(super) fn is_put_off(&self, seq: Seq) -> bool {
+        self.put_off.contains_key(&seq)
+    }
+
+    /// Rows up to this one have left.
+    pub(super) fn confirmed_through(&mut self, through: Seq) {
+        self.put_off.retain(|seq, _| *seq > through);
+        self.resend.retain(|seq| *seq > through);
+    }
+
+    /// Rows that were asked for by number and are not stored any more: whatever they waited for, they have left.
+    pub(super) fn gone(&mut self, seqs: impl Iterator<Item = Seq>) {
+        for seq in seqs {
+            self.put_off.remove(&seq);
+            self.resend.remove(&seq);
+        }
     }
 
     /// Rows that have to wait still.

@@ -4,7 +4,8 @@
 //! **One connection is one epoch.** The client library loses accepted messages and credits the wrong ones once a session is
 //! gone, so its memory is never trusted: each connection gets a fresh client with a clean start, and on any error all of it is
 //! dropped, packet numbers and all, and sending starts again from the oldest row in the outbox. A row is released only on an
-//! acknowledgement that this code matched to it and whose reason is a success. `link/` is one connection, of either protocol;
+//! acknowledgement that this code matched to it and whose reason is a success, or ([`Confirm::BackOffice`]) when the back office's
+//! watermark has passed it. `link/` is one connection, of either protocol;
 //! `session.rs` is one epoch; `desk.rs` is what outlives epochs; `route.rs` says which broker is next; this file is the loop around
 //! them and the words that the rest of the program uses.
 //!
@@ -32,7 +33,8 @@ use route::{Next, Route};
 use session::Parting;
 
 pub use options::{
-    BrokerOptions, Credentials, MAX_WINDOW, MqttOptions, NoSubscriber, Place, Presence, TlsFiles, Transport, Version,
+    BackOffice, BrokerOptions, Confirm, Credentials, MAX_WINDOW, MqttOptions, NoSubscriber, Place, Presence, TlsFiles, Transport,
+    Version,
 };
 pub use retain::{RetainError, Retained, retain};
 pub use stats::{MqttCounters, MqttStats};

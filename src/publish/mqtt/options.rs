@@ -187,6 +187,29 @@ pub enum NoSubscriber {
     Hold,
 }
 
+/// Whose word lets a row go.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Confirm {
+    /// The broker's: it has taken the row, and answers for it from then on. The default.
+    #[default]
+    Broker,
+    /// The back office's: its watermark has passed the row.
+    BackOffice(BackOffice),
+}
+
+/// Where the back office says how far it is, and how long it is waited for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BackOffice {
+    /// The topic of its acknowledgements (`kerbside.ack/1`, retained). Whoever may publish there can have rows deleted: the broker's
+    /// access rules must let nobody but the back office.
+    pub topic: String,
+    /// The device's id, as acknowledgements name it.
+    pub device: String,
+    /// Rows that the broker has taken and the back office has not confirmed are sent again after so long; doubles up to 16 times
+    /// that while nothing moves.
+    pub wait: Duration,
+}
+
 /// The retained message that says whether this box is online.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Presence {
@@ -215,6 +238,8 @@ pub struct MqttOptions {
     pub ack_timeout: Duration,
     /// What to do when the broker has no subscriber for a row.
     pub no_subscriber: NoSubscriber,
+    /// Whose word lets a row go.
+    pub confirm: Confirm,
     /// First wait before a row that was refused is tried again; doubles up to 32 times that.
     pub refused_wait: Duration,
     /// Time for acknowledgements still due at a clean stop, or before a connection is exchanged for another.
@@ -232,6 +257,7 @@ impl MqttOptions {
             images_in_flight: 1,
             ack_timeout: Duration::from_secs(120),
             no_subscriber: NoSubscriber::Deliver,
+            confirm: Confirm::Broker,
             refused_wait: Duration::from_secs(2),
             drain: Duration::from_secs(3),
         }

@@ -6,6 +6,7 @@
 //! a packet): the link keeps it. And the window stays under the broker's receive maximum, or the library would quietly hold
 //! packets back.
 
+mod confirm;
 mod ending;
 mod outgoing;
 mod subscriptions;
@@ -23,6 +24,7 @@ use super::route::Route;
 use super::stats::count;
 use super::tls::{Fingerprint, Identity};
 use crate::outbox::{Cursors, Seq};
+use confirm::Confirming;
 use ending::{Leaving, Look, looked};
 
 /// Acknowledged rows are released together, at the latest after so long.
@@ -107,6 +109,8 @@ struct Epoch<'a> {
     /// When to look for a preferred broker, and the look under way.
     look_at: Option<Instant>,
     look: Option<Look>,
+    /// Rows wait for the back office.
+    confirming: Option<Confirming>,
 }
 
 /// One honest attempt: from connecting to whatever ends it.
@@ -171,6 +175,7 @@ pub(super) async fn run_once(desk: &mut Desk, route: &Route, shutdown: &mut watc
         certificates: tls.as_ref().map(|tls| (now + broker.certificate_check, tls.fingerprint())),
         look_at: None,
         look: None,
+        confirming: Confirming::new(&desk.options.confirm, desk.confirmed, now),
         desk,
     };
     let mut ended = epoch.live(shutdown).await;
@@ -258,7 +263,8 @@ impl Epoch<'_> {
         let certificates = self.certificates.map(|(at, _)| at);
         let due = self.desk.next_due();
         let silence = Some(self.silence_due());
-        [silence, oldest, leaving, due, certificates, self.look_at, self.release_at].into_iter().flatten().min()
+        let confirming = self.confirming.as_ref().map(|c| c.look_at);
+        [silence, oldest, leaving, due, certificates, confirming, self.look_at, self.release_at].into_iter().flatten().min()
     }
 
     /// After each thing that happened: keep what has to hold.
@@ -267,7 +273,9 @@ impl Epoch<'_> {
         if self.since.is_none() {
             return Ok(());
         }
-        if self.release_at.is_some_and(|at| at <= now) || self.arrived.len() >= self.window {
+        if self.confirming.is_some() {
+            self.confirm(now);
+        } else if self.release_at.is_some_and(|at| at <= now) || self.arrived.len() >= self.window {
             self.release();
         }
         if let Some((seq, sent)) = self.flying.iter().min_by_key(|(_, sent)| **sent)
@@ -295,7 +303,11 @@ impl Epoch<'_> {
             LinkEvent::Acknowledged { packet, outcome } => self.acknowledged(packet, outcome),
             LinkEvent::Taken(packet) => Err(End::Ours(format!("packet id {packet} is taken"))),
             LinkEvent::Message(message) => {
-                self.desk.deliver(*message);
+                if self.is_acknowledgement(&message) {
+                    self.take_acknowledgement(&message);
+                } else {
+                    self.desk.deliver(*message);
+                }
                 Ok(())
             }
             // Having said goodbye, we wait for the broker to close: then it has read it, and does not speak our will.
@@ -360,17 +372,15 @@ impl Epoch<'_> {
             self.arrived(seq);
             return Ok(());
         };
-        {
-            count(&self.desk.ports.stats.refused);
-            // One line for 1, 2, 4, 8 … refusals: a broker that refuses all would fill the journal, health has the count.
-            let refused = self.desk.ports.stats.counters().refused;
-            if refused.is_power_of_two() {
-                tracing::warn!(seq = seq.get(), reason, refused, "the broker refused a row; it is kept and tried again");
-            }
-            self.desk.ports.stats.failed(format!("the broker refused row {seq}: {reason}"));
-            self.flying.remove(&seq);
-            self.desk.put_off(seq);
+        count(&self.desk.ports.stats.refused);
+        // One line for 1, 2, 4, 8 … refusals: a broker that refuses all would fill the journal, health has the count.
+        let refused = self.desk.ports.stats.counters().refused;
+        if refused.is_power_of_two() {
+            tracing::warn!(seq = seq.get(), reason, refused, "the broker refused a row; it is kept and tried again");
         }
+        self.desk.ports.stats.failed(format!("the broker refused row {seq}: {reason}"));
+        self.flying.remove(&seq);
+        self.desk.put_off(seq);
         Ok(())
     }
 
@@ -378,6 +388,9 @@ impl Epoch<'_> {
         self.flying.remove(&seq);
         self.desk.arrived(seq);
         self.settled = true;
+        if self.confirming.is_some() {
+            return; // it stays until the back office has it too
+        }
         self.arrived.insert(seq);
         self.release_at.get_or_insert_with(|| Instant::now() + RELEASE_EVERY);
     }

@@ -20,6 +20,9 @@ pub struct MqttStats {
     pub(super) dead_lettered: AtomicU64,
     pub(super) live_dropped: AtomicU64,
     pub(super) downlink_dropped: AtomicU64,
+    pub(super) acks_refused: AtomicU64,
+    /// Zero while nothing was confirmed.
+    confirmed: AtomicU64,
     last_error: Mutex<Option<String>>,
     /// Where we are connected, or were last.
     at: Mutex<Option<(usize, Place, Protocol)>>,
@@ -38,7 +41,7 @@ pub struct MqttCounters {
     pub acknowledged: u64,
     /// Rows that it refused (each refusal counts).
     pub refused: u64,
-    /// Rows published again after a connection ended over them.
+    /// Rows published again: a connection had ended over them, or the back office did not confirm them.
     pub resent: u64,
     /// Rows that were larger than the broker takes.
     pub dead_lettered: u64,
@@ -46,6 +49,10 @@ pub struct MqttCounters {
     pub live_dropped: u64,
     /// Messages from the broker dropped because their reader was behind.
     pub downlink_dropped: u64,
+    /// The watermark of the back office, where rows wait for it; none before it has spoken since the start of the process.
+    pub confirmed: Option<u64>,
+    /// Acknowledgements that were not for what is stored here: of another device or stream, or beyond the last number.
+    pub acks_refused: u64,
     /// The last thing that went wrong, in words.
     pub last_error: Option<String>,
     /// The broker that we are connected to, or were last: `host:port`.
@@ -71,6 +78,8 @@ impl MqttStats {
             dead_lettered: self.dead_lettered.load(Relaxed),
             live_dropped: self.live_dropped.load(Relaxed),
             downlink_dropped: self.downlink_dropped.load(Relaxed),
+            confirmed: Some(self.confirmed.load(Relaxed)).filter(|n| *n > 0),
+            acks_refused: self.acks_refused.load(Relaxed),
             last_error: self.last_error.lock().unwrap_or_else(PoisonError::into_inner).clone(),
             broker_index: at.as_ref().map_or(0, |(index, ..)| *index),
             protocol: at.as_ref().map(|(.., protocol)| protocol.as_str()),
@@ -86,6 +95,10 @@ impl MqttStats {
 
     pub(super) fn disconnected(&self) {
         self.connected_us.store(0, Relaxed);
+    }
+
+    pub(super) fn confirmed(&self, watermark: u64) {
+        self.confirmed.store(watermark, Relaxed);
     }
 
     pub(super) fn failed(&self, error: String) {

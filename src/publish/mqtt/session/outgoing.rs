@@ -8,9 +8,11 @@ use tokio::time::Instant;
 use super::super::link::{CONTENT_TYPE, Message, RowProperties};
 use super::super::stats::count;
 use super::{Epoch, SPARE_REQUESTS, Ticket};
-use crate::outbox::{Envelope, Lane, Qos, Seq};
+use crate::clock::UtcTime;
+use crate::outbox::{Envelope, Lane, OutboxError, Qos, Seq};
 
-const TEXT: [Lane; 3] = [Lane::Alert, Lane::Read, Lane::Health];
+const ALERTS: [Lane; 1] = [Lane::Alert];
+const TEXT: [Lane; 2] = [Lane::Read, Lane::Health];
 const IMAGES: [Lane; 2] = [Lane::Patch, Lane::Overview];
 
 impl Epoch<'_> {
@@ -86,30 +88,18 @@ impl Epoch<'_> {
         let flying_images =
             self.queued.iter().chain(self.by_packet.values()).filter(|t| matches!(t, Ticket::Row { image: true, .. }));
         let image_room = usize::from(self.desk.options.images_in_flight.max(1)).saturating_sub(flying_images.count());
-        // Rows that were put off and have come due lie behind the cursors: they are asked for by number.
-        let again = self.desk.due().chain(self.desk.resend.iter().copied());
-        let again: Vec<Seq> = again.filter(|s| !self.flying.contains_key(s) && !self.arrived.contains(s)).take(room).collect();
-        let due = self.desk.ports.outlet.fetch(&again, now).and_then(|mut due| {
-            due.extend(self.desk.ports.outlet.next(&TEXT, &self.cursors, room - due.len(), now)?);
-            let image_room = image_room.min(room - due.len());
-            if image_room > 0 {
-                due.extend(self.desk.ports.outlet.next(&IMAGES, &self.cursors, image_room, now)?);
-            }
-            Ok(due)
-        });
+        let due = self.due(room, image_room, now);
         match due {
             Ok(due) => {
-                // Those in the air are on their way, those not stored any more have arrived.
-                let flying = &self.flying;
-                self.desk.resend.retain(|seq| !again.contains(seq) && !flying.contains_key(seq));
                 // A full answer may have left some behind; with the window full, the next acknowledgement asks again.
                 self.hungry = due.len() == room;
                 let asked = due.len();
-                due.iter().for_each(|envelope| self.cursors.pass(envelope.draft.lane, envelope.seq));
                 let waiting: BTreeSet<Seq> = self.desk.waiting().collect();
-                let ready = due.into_iter().filter(|e| !waiting.contains(&e.seq) && !self.flying.contains_key(&e.seq));
-                let ready: Vec<Envelope> = ready.collect();
-                let sent = ready.into_iter().filter_map(|envelope| self.send(envelope)).count();
+                let mut sent = 0;
+                for envelope in due {
+                    let is_ready = !waiting.contains(&envelope.seq) && !self.flying.contains_key(&envelope.seq);
+                    sent += usize::from(is_ready && self.send(envelope).is_some());
+                }
                 self.hungry |= sent < asked;
                 sent < asked
             }
@@ -120,6 +110,39 @@ impl Epoch<'_> {
                 false
             }
         }
+    }
+
+    /// What is to be sent next, at most `room` rows and of these `image_room` pictures: alerts, what was asked for again by number,
+    /// other text, pictures. Moves the cursors past what it gives.
+    fn due(&mut self, room: usize, mut image_room: usize, now: UtcTime) -> Result<Vec<Envelope>, OutboxError> {
+        let outlet = &mut self.desk.ports.outlet;
+        let mut due = outlet.next(&ALERTS, &self.cursors, room, now)?;
+        // Rows that were put off and have come due lie behind the cursors, as do those that somebody wants again.
+        let again = self.desk.due().chain(self.desk.resend.iter().copied());
+        let again = again.filter(|s| !self.flying.contains_key(s) && !self.arrived.contains(s));
+        let again: BTreeSet<Seq> = again.take(room - due.len()).collect();
+        if !again.is_empty() {
+            let numbers: Vec<Seq> = again.iter().copied().collect();
+            let found = self.desk.ports.outlet.fetch(&numbers, now)?;
+            let stored: BTreeSet<Seq> = found.iter().map(|e| e.seq).collect();
+            self.desk.gone(again.difference(&stored).copied());
+            for envelope in found {
+                // Pictures that find no room stay asked for.
+                let is_image = envelope.draft.lane.is_image();
+                if !is_image || image_room > 0 {
+                    image_room -= usize::from(is_image);
+                    due.push(envelope);
+                }
+            }
+        }
+        let outlet = &mut self.desk.ports.outlet;
+        due.extend(outlet.next(&TEXT, &self.cursors, room - due.len(), now)?);
+        image_room = image_room.min(room - due.len());
+        if image_room > 0 {
+            due.extend(outlet.next(&IMAGES, &self.cursors, image_room, now)?);
+        }
+        due.iter().for_each(|envelope| self.cursors.pass(envelope.draft.lane, envelope.seq));
+        Ok(due)
     }
 
     /// Hands a row to the client; none when it can't be sent (noted).
@@ -149,7 +172,8 @@ impl Epoch<'_> {
         }
         match self.link.publish(prepared) {
             Ok(()) => {
-                self.desk.sent(seq);
+                self.desk.sent(draft.lane, seq);
+                self.desk.resend.remove(&seq);
                 self.sent_rows = true;
                 self.queued.push_back(Ticket::Row { seq, image });
                 self.flying.insert(seq, Instant::now());

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use super::super::options::Confirm;
 use super::Epoch;
 use crate::outbox::Qos;
 
@@ -15,7 +16,10 @@ impl Epoch<'_> {
         if !self.untuned {
             return;
         }
-        let wanted: BTreeSet<String> = self.desk.ports.filters.borrow().clone();
+        let mut wanted: BTreeSet<String> = self.desk.ports.filters.borrow().clone();
+        if let Confirm::BackOffice(office) = &self.desk.options.confirm {
+            wanted.insert(office.topic.clone());
+        }
         let gone: Vec<String> = self.tuned.difference(&wanted).take(AT_ONCE).cloned().collect();
         for filter in gone {
             if self.link.unsubscribe(&filter).is_err() {
