@@ -3,8 +3,9 @@
 use std::time::{Duration, Instant};
 
 use crate::bench::{Bench, Confirm, Dice, View};
-use crate::proxy::Fate;
+use crate::proxy::{Fate, MqttProxy};
 use crate::row::full;
+use crate::support::receiver::Receiver;
 
 #[test]
 fn torture_02_broker_killed() {
@@ -75,11 +76,11 @@ fn torture_12_slow_consumer() {
     }
     let mut bench = Bench::new(Confirm::BackOffice);
     // The receiver behind a thin line: one packet every 40 ms.
-    let proxy = crate::proxy::MqttProxy::start(bench.broker.port);
+    let proxy = MqttProxy::start(bench.broker.port);
     let office = bench.dir.path().join("office");
     bench.receiver.kill();
     proxy.delay(Duration::ZERO, Duration::from_millis(40));
-    bench.receiver = crate::support::receiver::Receiver::start(proxy.port, &office, &[]);
+    bench.receiver = Receiver::start(proxy.port, &office, &[]);
     bench.start(View::Road);
     let began = Instant::now();
     std::thread::sleep(Duration::from_secs(60));
@@ -87,4 +88,22 @@ fn torture_12_slow_consumer() {
     proxy.delay(Duration::ZERO, Duration::ZERO);
     let note = format!("{waiting} of {given} waited on the box after {} s", began.elapsed().as_secs());
     bench.finish("12 slow consumer", "receiver takes 25 packets a second", &note);
+}
+
+#[test]
+fn torture_15_mqtt_3_1_1() {
+    let kills = if full() { 30 } else { 2 };
+    let mut dice = Dice::new("3.1.1");
+    let mut bench = Bench::new(Confirm::BackOffice);
+    bench.receiver.kill();
+    let office = bench.dir.path().join("office");
+    bench.receiver = Receiver::start(bench.broker.port, &office, &["--mqtt", "3.1.1"]);
+    bench.mqtt += "version = '3.1.1'\n";
+    bench.start(View::Road);
+    bench.wait_for_numbers(1);
+    for _ in 0..kills {
+        std::thread::sleep(dice.between(Duration::from_millis(800), Duration::from_millis(2500)));
+        bench.broker.restart();
+    }
+    bench.finish("15 MQTT 3.1.1", &format!("{kills} x broker restarted, persistence off"), "framed payloads");
 }
