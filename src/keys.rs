@@ -44,7 +44,11 @@ pub enum KeyError {
         source: std::io::Error,
     },
     /// It could not be made.
-    #[error("cannot write the key file {file}: {source}; its folder must belong to this user and be writable", file = .file.display())]
+    #[error(
+        "cannot write {file}: {source}; the folder must exist or be creatable, belong to the service's user and be on a file system \
+         mounted read-write",
+        file = .file.display()
+    )]
     Unwritable {
         /// The file.
         file: PathBuf,

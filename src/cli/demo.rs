@@ -78,6 +78,7 @@ pub(super) fn main(args: &Args, verbose: u8) -> Result<Exit, Failure> {
     let topics = settings.topics.clone();
     let (sender, inbox) = channel();
     let back_office = state.path().join("back-office");
+    std::fs::create_dir_all(&back_office)?;
     let store = Store::open(&back_office).map_err(Failure::software)?;
     let ready = subscribe(port, topics.all(), store, sender).map_err(Failure::software)?;
     ready

@@ -17,6 +17,8 @@ pub const DATA_KEY_FILE: &str = "outbox.key";
 /// When a key can't be read, made or opened. No key is ever replaced.
 pub fn outbox_options(settings: &Settings) -> Result<OutboxOptions, KeyError> {
     let own = &settings.outbox;
+    let dir = &settings.state_dir;
+    std::fs::create_dir_all(dir).map_err(|source| KeyError::Unwritable { file: dir.clone(), source })?;
     let signing_key = match &own.device_key {
         Some(file) => SigningKey::load(&file.path, file.check_mode)?,
         None => SigningKey::load_or_make(&settings.state_dir.join(DEVICE_KEY_FILE))?,

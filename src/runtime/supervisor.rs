@@ -8,11 +8,12 @@
 //! error. The `run` command and the demo use the same daemon; what differs is who tells it to stop, and when.
 
 mod commands;
+mod readers;
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{SyncSender, sync_channel};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
@@ -22,21 +23,14 @@ pub use self::commands::log_faults;
 use super::board::HotlistBoard;
 use super::health::{self, Gauges, HealthContext};
 use super::hotlists::{self, HotlistThread};
-use super::pipeline::{Outcome, Pipeline};
-use super::reader::{ReaderStats, ReaderThread};
 use super::recorder::{Clerk, Recorder, RecorderStats};
 use super::snapshot::Snapshots;
-use super::threads::{join_all, open_later, random_seed, spawn, spawn_net};
+use super::threads::{join_all, spawn, spawn_net};
 
 use self::commands::Orders;
-use crate::anpr::core::Core;
-use crate::anpr::syntax::Grammar;
-use crate::camera::slot::Slots;
-use crate::camera::{self, CameraEvent, CameraPhase, Capture, CaptureStats, Pace};
+use self::readers::{Shared, Threads};
 use crate::clock::{CaptureTime, Clock, UtcTime};
 use crate::config::{CameraSettings, Settings};
-use crate::frame::FramePool;
-use crate::ident::CameraId;
 use crate::keys::KeyError;
 use crate::outbox::{Opened, Outbox, OutboxError, Outlet, Stats};
 use crate::publish::mqtt::{Live, MqttOptions, MqttStats, Ports};
@@ -412,90 +406,4 @@ impl Daemon {
 
 fn rejected(loaded: &LoadedHotlist) -> u64 {
     u64::try_from(loaded.rows_left_out).unwrap_or(u64::MAX)
-}
-
-/// What all readers and cameras share while they are being started.
-struct Shared<'a> {
-    settings: &'a Settings,
-    source: &'a wire::Source,
-    outcomes: SyncSender<Outcome>,
-    board: &'a Arc<HotlistBoard>,
-    clock: &'a Arc<dyn Clock>,
-    stop: &'a Arc<AtomicBool>,
-    give_up: &'a Arc<AtomicBool>,
-    live: &'a mpsc::Sender<Live>,
-    gauges: &'a mut Gauges,
-    snapshots: &'a Arc<Snapshots>,
-    overrides: &'a Overrides,
-}
-
-struct Threads {
-    captures: Vec<JoinHandle<()>>,
-    readers: Vec<JoinHandle<()>>,
-}
-
-impl Threads {
-    /// Starts one reader and the cameras that stay with it.
-    fn start_reader(
-        &mut self,
-        number: usize,
-        vision: Vision,
-        cameras: &[CameraSettings],
-        shared: Shared<'_>,
-    ) -> Result<(), StartError> {
-        let slots = Arc::new(Slots::new(cameras.len()));
-        let pools: Vec<FramePool> = cameras.iter().map(|c| FramePool::new(c.buffers)).collect();
-        let regions: HashMap<CameraId, _> = cameras.iter().filter_map(|c| Some((c.id.clone(), c.region?))).collect();
-        let now = shared.clock.now();
-        let seed = shared.overrides.id_seed.unwrap_or_else(random_seed);
-        let core = Core::new(shared.settings.core, Grammar::new(now.utc), seed.wrapping_add(u64::try_from(number).unwrap_or(0)));
-        let stats = Arc::new(ReaderStats::default());
-        stats.beat_nanos.store(now.mono.as_nanos(), Ordering::Relaxed);
-        let reader = ReaderThread {
-            pipeline: Pipeline::new(vision, core, regions, pools.clone()),
-            slots: Arc::clone(&slots),
-            cameras: cameras.iter().map(|c| c.id.clone()).collect(),
-            lossless: cameras.iter().any(|c| c.pace == Pace::Lossless),
-            outcomes: shared.outcomes,
-            board: Arc::clone(shared.board),
-            snapshots: Arc::clone(shared.snapshots),
-            clock: Arc::clone(shared.clock),
-            stats: Arc::clone(&stats),
-            give_up: Arc::clone(shared.give_up),
-        };
-        self.readers.push(spawn(format!("reader-{number}"), move || reader.run())?);
-        shared.gauges.readers.push(stats);
-        shared.gauges.slots.push(Arc::clone(&slots));
-        for ((slot, camera), pool) in cameras.iter().enumerate().zip(pools) {
-            let stats = Arc::new(CaptureStats::default());
-            shared.gauges.cameras.push((camera.id.clone(), Arc::clone(&stats), Arc::new(Mutex::new(CameraPhase::Opening))));
-            let phase = shared.gauges.cameras.last().map(|(_, _, phase)| Arc::clone(phase));
-            let capture = Capture {
-                camera: camera.id.clone(),
-                source: open_later(&camera.source),
-                pool,
-                slots: Arc::clone(&slots),
-                slot,
-                pace: camera.pace,
-                at_end: camera.at_end,
-                clip_start: shared.overrides.clip_start,
-                clock: Arc::clone(shared.clock),
-                stop: Arc::clone(shared.stop),
-                stats,
-            };
-            let (live, topics, source) = (shared.live.clone(), shared.settings.topics.clone(), shared.source.clone());
-            let report = move |event: CameraEvent| {
-                if let Some(phase) = &phase {
-                    *phase.lock().unwrap_or_else(PoisonError::into_inner) = event.phase;
-                }
-                match health::camera_state(&topics, &source, &event) {
-                    // Only changes are told, and the queue holds hundreds: a full one means that the net thread is gone.
-                    Ok(state) => drop(live.try_send(state)),
-                    Err(e) => tracing::error!("a camera's state can't be told: {e}"),
-                }
-            };
-            self.captures.push(spawn(format!("capture-{}", camera.id), move || camera::run(capture, report))?);
-        }
-        Ok(())
-    }
 }
