@@ -168,8 +168,7 @@ impl Daemon {
         let presence =
             health::presence(&settings, &source, &opened, &board, now).map_err(|e| StartError::System(e.to_string()))?;
         let mut mqtt_options = MqttOptions::new(settings.broker.clone(), presence);
-        mqtt_options.no_subscriber = settings.no_subscriber;
-        mqtt_options.confirm = settings.confirm.clone();
+        (mqtt_options.no_subscriber, mqtt_options.confirm) = (settings.no_subscriber, settings.confirm.clone());
         let net = spawn_net(
             mqtt_options,
             Ports {
