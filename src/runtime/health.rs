@@ -233,7 +233,19 @@ pub fn gather(context: &HealthContext<'_>, gauges: &Gauges, now: CaptureTime) ->
     if gauges.recorder.stalled.load(Ordering::Relaxed) {
         health.alarms.insert(0, "the outbox can't be written: records wait in memory".into());
     }
-    health.mqtt = MqttHealth::from(&gauges.mqtt.counters());
+    let mqtt = gauges.mqtt.counters();
+    if mqtt.broker_index > 0
+        && let Some(broker) = mqtt.broker.as_ref().filter(|_| mqtt.connected_since.is_some())
+    {
+        health.alarms.push(format!("connected to {broker}, not to the preferred broker"));
+    }
+    if mqtt.protocol == Some("3.1.1") {
+        health.alarms.push("the broker is spoken to in MQTT 3.1.1: it can't say that it refuses a message".into());
+    }
+    if mqtt.acks_refused > 0 {
+        health.alarms.push("acknowledgements came that can't be meant for this box's stream; mqtt.last_error says which".into());
+    }
+    health.mqtt = MqttHealth::from(&mqtt);
     let (lists, alarms) = context.board.health(now, context.settings.hotlist.stale_after);
     health.hotlists = lists;
     health.alarms.extend(alarms);

@@ -41,6 +41,9 @@ fn every_promise_names_a_test_that_exists() {
     ] {
         sources += &std::fs::read_to_string(program::root().join(format!("tests/it/{file}.rs"))).unwrap();
     }
+    for file in ["broker", "certificates", "clock", "disk", "load", "network", "process"] {
+        sources += &std::fs::read_to_string(program::root().join(format!("tests/torture/{file}.rs"))).unwrap();
+    }
     let mut named = 0;
     for word in promises.split('`').skip(1).step_by(2).filter(|w| w.contains("::") && !w.ends_with('*') && !w.ends_with("tests"))
     {

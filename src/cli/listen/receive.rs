@@ -1,6 +1,6 @@
 //! The receiver's loop: gather, commit, acknowledge to the broker, tell the boxes. `publish::receiver` says why in this order.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::time::Duration;
 
@@ -80,6 +80,14 @@ pub(super) async fn run(args: &Args, dir: &Path, trusted: Option<TrustedKeys>) -
             for (i, what) in &taken.breaks {
                 tally.breaks += 1;
                 complain(place(&numbered[*i], what));
+            }
+            if args.ack && taken.duplicates > 0 {
+                // A box that sends again what is stored here has not heard so: the broker retains one acknowledgement for a
+                // device, and that may have been of another of its streams.
+                let sent: BTreeSet<_> = numbered.iter().map(|n| (n.device.as_str(), n.stream)).collect();
+                let all = store.watermarks().map_err(Failure::software)?;
+                let again = all.into_iter().filter(|w| sent.contains(&(w.device.as_str(), w.stream)));
+                untold.extend(again.map(|w| ((w.device.clone(), w.stream), w)));
             }
             if args.ack {
                 untold.extend(taken.moved.into_iter().map(|w| ((w.device.clone(), w.stream), w)));

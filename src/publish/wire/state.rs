@@ -231,6 +231,18 @@ pub struct MqttHealth {
     pub dead_lettered: u64,
     /// Live messages dropped.
     pub live_dropped: u64,
+    /// The back office's watermark, where rows wait for it; none before it has spoken since the start of the daemon.
+    #[serde(default)]
+    pub confirmed: Option<u64>,
+    /// Acknowledgements of the back office that could not be meant for what is stored here.
+    #[serde(default)]
+    pub acks_refused: u64,
+    /// The broker that the box is connected to, or was last: `host:port`.
+    #[serde(default)]
+    pub broker: Option<String>,
+    /// What is spoken with it: `5` or `3.1.1`.
+    #[serde(default)]
+    pub protocol: Option<String>,
     /// The last thing that went wrong, in words.
     pub last_error: Option<String>,
 }
@@ -246,6 +258,10 @@ impl From<&MqttCounters> for MqttHealth {
             resent: c.resent,
             dead_lettered: c.dead_lettered,
             live_dropped: c.live_dropped,
+            confirmed: c.confirmed,
+            acks_refused: c.acks_refused,
+            broker: c.broker.clone(),
+            protocol: c.protocol.map(str::to_owned),
             last_error: c.last_error.clone(),
         }
     }
