@@ -53,7 +53,7 @@ impl Dice {
 pub(crate) enum View {
     /// Vehicles, as fast as it can read them.
     Road,
-    /// Listed vehicles, eleven pictures a second.
+    /// Listed vehicles, ten pictures a second.
     Traffic,
     /// One empty picture, then nothing.
     Quiet,
@@ -138,7 +138,7 @@ impl Bench {
         let road = road::stills();
         let (path, rest) = match view {
             View::Road => (road.join("road"), "interval_ms = 99\npace = 'lossless'\nat_end = 'repeat'".to_owned()),
-            View::Traffic => (road.join("traffic"), "interval_ms = 90\npace = 'real_time'\nat_end = 'repeat'".to_owned()),
+            View::Traffic => (road.join("traffic"), "interval_ms = 99\npace = 'real_time'\nat_end = 'repeat'".to_owned()),
             View::Quiet => (road.join("blank.bmp"), "interval_ms = 99\npace = 'lossless'\nat_end = 'stop'".to_owned()),
         };
         let confirm = match self.confirm {

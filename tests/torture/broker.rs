@@ -9,7 +9,7 @@ use crate::support::receiver::Receiver;
 
 #[test]
 fn torture_02_broker_killed() {
-    let kills = if full() { 60 } else { 8 };
+    let kills = if full() { 45 } else { 8 };
     let mut dice = Dice::new("broker killed");
     let mut bench = Bench::new(Confirm::BackOffice);
     bench.start(View::Road);

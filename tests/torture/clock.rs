@@ -17,7 +17,7 @@ fn torture_10_clock_steps() {
         return skipped("10 clock steps", "libfaketime is not installed");
     };
     let steps = ["@1970-01-01 00:00:30", "+0", "+3600", "-3600", "+0"];
-    let rounds = if full() { 6 } else { 1 };
+    let rounds = if full() { 4 } else { 1 };
     let mut dice = Dice::new("clock steps");
     let mut bench = Bench::new(Confirm::Broker);
     let clock = bench.dir.path().join("clock");

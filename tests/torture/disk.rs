@@ -115,8 +115,11 @@ fn torture_09_damaged_store() {
     let mut bench = Bench::new(Confirm::BackOffice);
     let mut torn = 0;
     for round in 0..rounds {
-        // The broker is away, so that rows pile up.
-        bench.broker.kill();
+        // With the broker away rows pile up; with it there, much of what is lost has been delivered already.
+        let away = dice.below(2) == 0;
+        if away {
+            bench.broker.kill();
+        }
         bench.start(View::Road);
         let before = bench.outbox().1;
         bench.wait_for_numbers(before + 60);
@@ -141,7 +144,9 @@ fn torture_09_damaged_store() {
                 file.write_all_at(&[byte[0] ^ (1 << dice.below(8))], at).unwrap();
             }
         }
-        bench.broker.restart();
+        if away {
+            bench.broker.restart();
+        }
         bench.start(View::Road);
         bench.wait_for_numbers(bench.outbox().1 + 5);
     }

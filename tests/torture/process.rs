@@ -16,7 +16,7 @@ fn torture_01_kill9() {
     bench.wait_for_numbers(1);
     let first = began.elapsed();
     for _ in 0..kills {
-        std::thread::sleep(dice.between(first / 3, first * 3 / 2 + Duration::from_millis(50)));
+        std::thread::sleep(dice.between(first / 4, first * 5 / 4 + Duration::from_millis(50)));
         bench.start(View::Road);
     }
     let note = format!("{} ms to the first number, {:.0} s in all", first.as_millis(), began.elapsed().as_secs_f64());

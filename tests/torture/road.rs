@@ -15,7 +15,7 @@ const FRAMES: [usize; 6] = [45, 100, 165, 215, 300, 335];
 /// A folder of stills, made once: each picture shows other vehicles than the one before, so that each frame closes the passages of
 /// the last. In `traffic` beside it each vehicle stays for a while; `blank.bmp` shows nothing.
 pub(crate) fn stills() -> PathBuf {
-    let dir = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("torture-road");
+    let dir = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("torture-road-2");
     if dir.join("road").exists() {
         return dir;
     }
@@ -32,12 +32,12 @@ pub(crate) fn stills() -> PathBuf {
             picture.save(made.path().join(format!("road/{number:03}.bmp"))).unwrap();
         }
     }
-    // A vehicle that is listed, in view for five frames, then another.
+    // A vehicle that is listed, in view for a second, then another.
     std::fs::create_dir(made.path().join("traffic")).unwrap();
-    for (number, place) in [(165, 0), (215, 5)] {
-        for n in place..place + 5 {
+    for (number, place) in [(165, 0), (215, 10)] {
+        for n in place..place + 10 {
             let from = made.path().join(format!("road/{number:03}.bmp"));
-            std::fs::hard_link(from, made.path().join(format!("traffic/{n}.bmp"))).unwrap();
+            std::fs::hard_link(from, made.path().join(format!("traffic/{n:02}.bmp"))).unwrap();
         }
     }
     RgbImage::from_pixel(1280, 720, image::Rgb([90, 90, 90])).save(made.path().join("blank.bmp")).unwrap();
