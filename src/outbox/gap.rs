@@ -57,7 +57,7 @@ pub(super) fn put(
     noted: UtcTime,
     told: Option<i64>,
 ) -> rusqlite::Result<()> {
-    db.prepare_cached("INSERT OR REPLACE INTO gap VALUES (?, ?, ?, ?, ?, ?)")?
+    db.prepare_cached("INSERT OR REPLACE INTO gap (first, last, count, reason, noted_us, told) VALUES (?, ?, ?, ?, ?, ?)")?
         .execute(params![first, last, count, reason.as_str(), noted.as_micros(), told])
         .map(drop)
 }
@@ -72,23 +72,45 @@ pub(super) fn within(db: &Connection, from: Seq, to: Seq, limit: u64) -> rusqlit
     read(db, &format!("first <= {} AND last >= {}", to.0, from.0), limit)
 }
 
-/// The oldest `limit` gaps that no report names; none while `reports` of them wait for delivery, so that reports about a full
+/// The oldest `limit` gaps that no report names; none while `reports` of them wait for the broker, so that reports about a full
 /// outbox don't fill it.
 pub(super) fn untold(db: &Connection, limit: u64, reports: u64) -> rusqlite::Result<Vec<Gap>> {
-    let waiting: i64 =
-        db.prepare_cached("SELECT count(DISTINCT told) FROM gap WHERE told > 0")?.query_row([], |row| row.get(0))?;
+    let waiting: i64 = db
+        .prepare_cached("SELECT count(DISTINCT told) FROM gap WHERE told > 0 AND passed = 0")?
+        .query_row([], |row| row.get(0))?;
     if unsigned(waiting) >= reports { Ok(Vec::new()) } else { read(db, "told IS NULL", limit) }
 }
 
 /// The gaps that a report names.
 pub(super) fn tell(db: &Connection, gaps: &[Gap], report: Seq) -> rusqlite::Result<()> {
-    let mut update = db.prepare_cached("UPDATE gap SET told = ?1 WHERE first = ?2 AND last = ?3 AND told IS NULL")?;
+    let mut update = db.prepare_cached("UPDATE gap SET told = ?1, passed = 0 WHERE first = ?2 AND last = ?3 AND told IS NULL")?;
     gaps.iter().try_for_each(|gap| update.execute([report.0, gap.first.0, gap.last.0]).map(drop))
 }
 
 /// A report was lost on its way.
 pub(super) fn untell(db: &Connection, report: Seq) -> rusqlite::Result<()> {
     db.prepare_cached("UPDATE gap SET told = NULL WHERE told > 0 AND told = ?")?.execute([report.0]).map(drop)
+}
+
+/// The broker has taken a row, which stays until the back office has it; if it is a report, others may follow. (Were they to wait for
+/// the back office, it would wait for them: its watermark moves only over gaps that it knows.)
+pub(super) fn passed(db: &Connection, report: Seq) -> rusqlite::Result<()> {
+    db.prepare_cached("UPDATE gap SET passed = 1 WHERE told > 0 AND told = ? AND passed = 0")?.execute([report.0]).map(drop)
+}
+
+/// Notes a gap whose count may be smaller than its range as untold: only the numbers that are not stored. A back office that took a
+/// stored one for lost would have it deleted here.
+pub(super) fn put_untold(db: &Connection, gap: &Gap) -> rusqlite::Result<()> {
+    let mut stored = db.prepare("SELECT seq FROM envelope WHERE seq BETWEEN ? AND ? ORDER BY seq")?;
+    let stored: Vec<i64> = stored.query_map([gap.first.0, gap.last.0], |row| row.get(0))?.collect::<rusqlite::Result<_>>()?;
+    let mut from = gap.first.0;
+    for seq in stored.into_iter().chain([gap.last.0 + 1]) {
+        if from < seq {
+            put(db, from, seq - 1, seq - from, gap.reason, gap.noted, None)?;
+        }
+        from = seq + 1;
+    }
+    Ok(())
 }
 
 /// A row has arrived; if it is a report, its gaps are known.
@@ -109,6 +131,7 @@ pub(super) fn count(db: &Connection, stats: &mut Stats) -> rusqlite::Result<()> 
             GapReason::Expired => &mut stats.expired,
             GapReason::TooLarge => &mut stats.too_large,
             GapReason::Purged => &mut stats.purged,
+            GapReason::Released => &mut stats.released,
             GapReason::Damaged | GapReason::Several => &mut stats.damaged,
         };
         *total += unsigned(numbers);

@@ -5,17 +5,20 @@ use sha2::{Digest, Sha256};
 
 use super::chain::{Link, StreamId};
 use super::store::{self, Scribe};
-use super::{Draft, GapReason, Lane, Qos, Seq};
+use super::{Draft, GapReason, Lane, Qos, Seq, gap};
 use crate::clock::UtcTime;
 
 /// From version 1, which had no chain and kept payloads in plain. Rows get their links in the order of their numbers, and whatever the
 /// keys give them now. A row whose digest does not fit is noted as damaged.
 pub(super) fn from_1(db: &mut Connection, stream: StreamId, scribe: &Scribe, now: UtcTime) -> rusqlite::Result<()> {
+    // What lay there in plain is not to be found in pages that are free now.
+    db.pragma_update_and_check(None, "secure_delete", "ON", |_| Ok(()))?;
     let tx = db.transaction_with_behavior(TransactionBehavior::Immediate)?;
     tx.execute_batch(
         "ALTER TABLE envelope RENAME TO envelope_1; DROP INDEX envelope_by_lane; DROP INDEX envelope_by_rank;
          DROP TRIGGER envelope_in; DROP TRIGGER envelope_out; DROP TABLE total;
-         ALTER TABLE gap ADD COLUMN told INTEGER; CREATE INDEX gap_by_told ON gap (told, first);",
+         ALTER TABLE gap ADD COLUMN told INTEGER; ALTER TABLE gap ADD COLUMN passed INTEGER NOT NULL DEFAULT 0;
+         CREATE INDEX gap_by_told ON gap (told, first);",
     )?;
     tx.execute_batch(store::ROWS)?;
     let (mut head, mut rotten) = (Link::default(), Vec::new());
@@ -36,11 +39,19 @@ pub(super) fn from_1(db: &mut Connection, stream: StreamId, scribe: &Scribe, now
             }
         }
     }
+    // Nobody was told of gaps in version 1, and some were joined over rows that are still stored.
+    let joined: Vec<_> = gap::all(&tx, u64::MAX)?.into_iter().filter(|g| g.count < g.last.0.abs_diff(g.first.0) + 1).collect();
+    for gap in joined {
+        tx.execute("DELETE FROM gap WHERE first = ?", [gap.first.0])?;
+        gap::put_untold(&tx, &gap)?;
+    }
     store::lose(&tx, &rotten, GapReason::Damaged, now)?;
     store::set_chain(&tx, stream, head)?;
     tx.execute_batch("DROP TABLE envelope_1")?;
     tx.pragma_update(None, "user_version", store::SCHEMA_VERSION)?;
-    tx.commit()
+    tx.commit()?;
+    db.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()))?;
+    db.pragma_update_and_check(None, "secure_delete", "OFF", |_| Ok(()))
 }
 
 fn row_1(row: &Row<'_>) -> rusqlite::Result<Option<(UtcTime, Draft)>> {

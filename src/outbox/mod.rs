@@ -29,7 +29,7 @@
 //!             digest = first 8 bytes, big endian, of SHA-256 over every other field, lengths included (store.rs)
 //!   chain     one row: stream, head (link of the newest envelope)
 //!   total     one row a lane: rows, bytes (kept by triggers, so it can't drift)
-//!   gap       first PRIMARY KEY, last, count, reason, noted_us, told (gap.rs); count < last-first+1 only after coalescing
+//!   gap       first PRIMARY KEY, last, count, reason, noted_us, told, passed (gap.rs); count < last-first+1 only after coalescing
 //!   meta      key PRIMARY KEY, value: next_seq, session, age_s, age_utc_us, age_synchronised
 //! outbox.mark           text: a bound above every sequence number ever given, one below every stored one, session, stream;
 //!                       written (temp, fsync, rename) at open and every 4096 numbers. Only read when `meta` can't be.
@@ -266,6 +266,8 @@ pub enum GapReason {
     Expired,
     /// A person took it out.
     Purged,
+    /// It left before, on the broker's word, when rows did not wait for the back office's.
+    Released,
     /// Larger than the broker takes.
     TooLarge,
     /// The store was damaged; some of the numbers may never have been given.
@@ -275,7 +277,8 @@ pub enum GapReason {
 }
 
 impl GapReason {
-    const ALL: [Self; 6] = [Self::Evicted, Self::Expired, Self::Purged, Self::TooLarge, Self::Damaged, Self::Several];
+    const ALL: [Self; 7] =
+        [Self::Evicted, Self::Expired, Self::Purged, Self::Released, Self::TooLarge, Self::Damaged, Self::Several];
 
     /// The word used in messages.
     pub const fn as_str(self) -> &'static str {
@@ -283,6 +286,7 @@ impl GapReason {
             Self::Evicted => "evicted",
             Self::Expired => "expired",
             Self::Purged => "purged",
+            Self::Released => "released",
             Self::TooLarge => "too_large",
             Self::Damaged => "damaged",
             Self::Several => "several",
@@ -335,6 +339,8 @@ pub struct Stats {
     pub expired: u64,
     /// Numbers that a person took out.
     pub purged: u64,
+    /// Numbers that left on the broker's word before the back office's was asked for; not missing.
+    pub released: u64,
     /// Numbers missing because they were larger than the broker takes.
     pub too_large: u64,
     /// Numbers missing because the store was damaged, or for several reasons.

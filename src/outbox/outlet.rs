@@ -35,6 +35,9 @@ impl Cursors {
     }
 }
 
+/// Numbers skipped at most on somebody else's word.
+const MAX_JUMP: u64 = 10_000_000;
+
 /// A stored row without its payload.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Listed {
@@ -207,6 +210,48 @@ impl Outlet {
     /// When the disk fails.
     pub fn gaps_within(&self, from: Seq, to: Seq, limit: u64) -> Result<Vec<Gap>, OutboxError> {
         gap::within(&self.db, from, to, limit).map_err(store_error(&self.path, "reading gaps"))
+    }
+
+    /// The lanes of these numbers, as far as they are stored, in the order given.
+    ///
+    /// # Errors
+    /// When the disk fails.
+    pub fn lanes(&self, seqs: &[Seq]) -> Result<Vec<(Seq, Lane)>, OutboxError> {
+        let found: rusqlite::Result<Vec<_>> =
+            self.db.prepare_cached("SELECT lane FROM envelope WHERE seq = ?").and_then(|mut select| {
+                let mut found = Vec::with_capacity(seqs.len());
+                for seq in seqs {
+                    let lane: Option<i64> = select.query_row([seq.0], |row| row.get(0)).optional()?;
+                    found.extend(lane.map(|lane| (*seq, Lane::from_code(lane).unwrap_or(Lane::Read))));
+                }
+                Ok(found)
+            });
+        found.map_err(store_error(&self.path, "reading lanes"))
+    }
+
+    /// The broker has taken these rows, which stay until the back office has them: reports of gaps among them make room for others.
+    ///
+    /// # Errors
+    /// When the disk fails.
+    pub fn passed(&mut self, seqs: &[Seq]) -> Result<(), OutboxError> {
+        let noted = self.db.transaction_with_behavior(TransactionBehavior::Immediate).and_then(|tx| {
+            seqs.iter().try_for_each(|seq| gap::passed(&tx, *seq))?;
+            tx.commit()
+        });
+        noted.map_err(store_error(&self.path, "noting what the broker has"))
+    }
+
+    /// Somebody has numbers up to `given` of this stream, more than this store ever gave: it was rolled back, as by a restored backup.
+    /// Numbers go on beyond that one; those between are declared damaged. False, and nothing done, when the jump is implausible.
+    ///
+    /// # Errors
+    /// When the disk fails.
+    pub fn skip_beyond(&mut self, given: Seq, now: UtcTime) -> Result<bool, OutboxError> {
+        if given.get().saturating_sub(self.last_seq()?) > MAX_JUMP {
+            return Ok(false);
+        }
+        store::skip_to(&mut self.db, given.0, 1, now).map_err(store_error(&self.path, "skipping numbers"))?;
+        Ok(true)
     }
 
     /// The lowest number that is stored, and its lane.

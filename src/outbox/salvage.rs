@@ -57,7 +57,7 @@ pub(super) fn salvage(
     // Only rows carry a digest: no other number found in a damaged file may raise the sequence.
     let highest = readable.rows.keys().next_back().map_or(0, |s| s.0);
     let own = readable.next_seq.filter(|n| *n > highest && mark.allows(*n));
-    // Links are of one stream; that of the store counts where it can be read, then that of the mark, as everywhere.
+    // Links are of one stream: the mark's, which has a form to be checked by, or else what can be read of the store.
     let stream = mark.stream.or_else(|| readable.chain.map(|(stream, _)| stream)).unwrap_or(stream);
     let head = readable.chain.filter(|(found, _)| own.is_some() && *found == stream).map(|(_, head)| head);
     let mut next = own.unwrap_or_else(|| mark.below.max(highest + 1));
@@ -190,8 +190,7 @@ fn carry_over(
     }
     // All of them are told once more: what the file said of that is not to be relied upon.
     for gap in readable.gaps.iter().filter(|g| g.first.0 > 0 && g.last >= g.first && g.last.0 < next) {
-        let count = i64::try_from(gap.count).unwrap_or(i64::MAX);
-        super::gap::put(&tx, gap.first.0, gap.last.0, count, gap.reason, gap.noted, None)?;
+        super::gap::put_untold(&tx, gap)?;
     }
     store::lose(&tx, missing, GapReason::Damaged, now)?;
     store::set_meta(&tx, "next_seq", next)?;

@@ -39,7 +39,7 @@ CREATE TABLE chain (id INTEGER PRIMARY KEY CHECK (id = 0), stream BLOB NOT NULL,
 /// The tables that every version had.
 const NUMBERS: &str = "
 CREATE TABLE gap (first INTEGER PRIMARY KEY, last INTEGER NOT NULL, count INTEGER NOT NULL, reason TEXT NOT NULL,
-  noted_us INTEGER NOT NULL, told INTEGER);
+  noted_us INTEGER NOT NULL, told INTEGER, passed INTEGER NOT NULL DEFAULT 0);
 CREATE INDEX gap_by_told ON gap (told, first);
 CREATE TABLE meta (key TEXT PRIMARY KEY, value INTEGER NOT NULL) WITHOUT ROWID;
 INSERT INTO meta VALUES ('next_seq', 1), ('session', 0);
@@ -321,6 +321,20 @@ pub(super) fn opens(db: &Connection, scribe: &Scribe) -> rusqlite::Result<bool> 
         }
     }
     Ok(true)
+}
+
+/// Numbers up to `given` were given, though the store does not know of all of them: they are missing, from `from` on where the store
+/// is new. One more is given up, so that the chain breaks inside a gap that is declared.
+pub(super) fn skip_to(db: &mut Connection, given: i64, from: i64, now: UtcTime) -> rusqlite::Result<()> {
+    let tx = db.transaction_with_behavior(TransactionBehavior::Immediate)?;
+    let next = meta(&tx, "next_seq")?.unwrap_or(1);
+    if given < next {
+        return Ok(());
+    }
+    let first = if next == 1 { from.clamp(1, given) } else { next };
+    gap::add(&tx, Seq(first), Seq(given + 1), GapReason::Damaged, now)?;
+    set_meta(&tx, "next_seq", given + 2)?;
+    tx.commit()
 }
 
 /// Takes rows out and notes their numbers as missing. `seqs` in any order; numbers not stored are noted all the same.

@@ -94,7 +94,8 @@ impl Outbox {
         let in_error = |doing| store_error(&path, doing);
         // A store that vanished, or whose newest commits did: what was given before is missing, and given no second time.
         let given = if is_new { high.read().max(found.below - 1) } else { high.read() };
-        skip_to(&mut db, given, found, now.utc).map_err(store_error(&path, "reading the sequence"))?;
+        let from = found.oldest.max(1);
+        store::skip_to(&mut db, given, from, now.utc).map_err(store_error(&path, "reading the sequence"))?;
         // The store's own word counts: the mark may be of an older version, or lost.
         let (stream, _) = store::chain(&db).map_err(in_error("reading the chain"))?.unwrap_or_else(|| (stream, Link::default()));
         let session = begin_session(&mut db, found).map_err(in_error("starting a session"))?;
@@ -149,6 +150,7 @@ impl Outbox {
             let (topic, bytes) = (draft.topic.clone(), draft.cost_bytes());
             return Err(OutboxError::DraftTooLarge { topic, bytes, max_bytes: self.limits.max_bytes });
         }
+        // Should the net thread skip numbers between this and the transaction, the bound is off by a few: it has thousands to spare.
         let next = store::meta(&self.db, "next_seq").map_err(store_error(&self.path, "reading the sequence"))?.unwrap_or(1);
         let after = next.saturating_add(i64::try_from(drafts.len()).unwrap_or(i64::MAX));
         if after >= self.mark.below {
@@ -157,7 +159,7 @@ impl Outbox {
             mark.write(&self.dir).map_err(|source| OutboxError::NotWritable { path: self.dir.clone(), source })?;
             self.mark = mark;
         }
-        let seqs = self.transact(drafts, told, next, now).map_err(store_error(&self.path, "committing"))?;
+        let seqs = self.transact(drafts, told, now).map_err(store_error(&self.path, "committing"))?;
         if let Some(last) = seqs.last()
             && let Err(error) = self.high.write(last.0)
         {
@@ -167,9 +169,10 @@ impl Outbox {
         Ok(seqs)
     }
 
-    fn transact(&mut self, drafts: &[Draft], told: &[Gap], next: i64, now: CaptureTime) -> rusqlite::Result<Vec<Seq>> {
+    fn transact(&mut self, drafts: &[Draft], told: &[Gap], now: CaptureTime) -> rusqlite::Result<Vec<Seq>> {
         let tx = self.db.transaction_with_behavior(TransactionBehavior::Immediate)?;
         let age_s = self.age.now_s(now);
+        let next = store::meta(&tx, "next_seq")?.unwrap_or(1);
         // Read from the store each time: what a failed transaction had in mind never counts.
         let mut head = store::chain(&tx)?.map_or_else(Link::default, |(_, head)| head);
         let seqs: Vec<Seq> = (next..).map(Seq).take(drafts.len()).collect();
@@ -199,19 +202,6 @@ impl Outbox {
     pub fn stats(&self) -> Result<Stats, OutboxError> {
         store::stats(&self.db).map_err(store_error(&self.path, "counting"))
     }
-}
-
-/// Numbers up to `given` were given, though the store does not know of all of them: they are missing.
-fn skip_to(db: &mut Connection, given: i64, mark: Mark, now: UtcTime) -> rusqlite::Result<()> {
-    let next = store::meta(db, "next_seq")?.unwrap_or(1);
-    if given < next {
-        return Ok(());
-    }
-    let tx = db.transaction_with_behavior(TransactionBehavior::Immediate)?;
-    let first = if next == 1 { mark.oldest.clamp(1, given) } else { next };
-    gap::add(&tx, Seq(first), Seq(given), GapReason::Damaged, now)?;
-    store::set_meta(&tx, "next_seq", given + 1)?;
-    tx.commit()
 }
 
 fn new_stream() -> io::Result<StreamId> {

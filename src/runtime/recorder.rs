@@ -148,10 +148,14 @@ pub struct Recorder {
     pub give_up: Arc<AtomicBool>,
     /// When to look next for what is too old.
     pub next_expiry: MonoTime,
+    /// When a report may be written that is not full.
+    pub next_report: MonoTime,
 }
 
 /// Reports of gaps that may wait for delivery at one time: an outbox that is full must not be filled by them.
 const REPORTS: u64 = 16;
+/// Gaps that don't fill a report are told this often.
+const REPORT_EVERY: Duration = Duration::from_secs(5);
 /// Between two looks for what is too old.
 const EXPIRE_EVERY: Duration = Duration::from_mins(1);
 
@@ -195,9 +199,11 @@ impl Recorder {
         }
         for _ in 0..REPORTS {
             let gaps = self.outbox.untold_gaps(wire::MAX_GAPS_A_MESSAGE as u64, REPORTS).unwrap_or_default();
-            if gaps.is_empty() {
+            // A few gaps wait for company: in a full outbox each report costs the room of a row, which is a gap again.
+            if gaps.is_empty() || (gaps.len() < wire::MAX_GAPS_A_MESSAGE && now.mono < self.next_report) {
                 return;
             }
+            self.next_report = now.mono.plus(REPORT_EVERY);
             let message = GapMessage::new(&self.clerk.source, &gaps, now.utc);
             let report = match text::<GapMessage>(self.clerk.topics.gap(), Lane::Health, true, &message) {
                 Ok(report) => report,

@@ -199,6 +199,7 @@ impl Daemon {
             stats: Arc::clone(&recorder_stats),
             give_up: Arc::clone(&give_up),
             next_expiry: now.mono,
+            next_report: now.mono,
         };
         let recorder = spawn("recorder".into(), move || recorder.run())?;
 
