@@ -136,13 +136,12 @@ impl SigningKey {
     /// # Errors
     /// When it can't be read or written, isn't kept secret, or holds no such key.
     pub fn load_or_make(file: &Path) -> Result<Self, KeyError> {
-        if file.exists() {
-            return Self::load(file, true);
-        }
         let failed = |source| KeyError::Unwritable { file: file.to_owned(), source };
-        let key = Self::generate().map_err(failed)?;
-        data::write_secret(file, key.to_pem().as_bytes()).map_err(failed)?;
-        Ok(key)
+        if !file.try_exists().map_err(failed)? {
+            data::write_secret(file, Self::generate().map_err(failed)?.to_pem().as_bytes(), false).map_err(failed)?;
+        }
+        // Whoever came second takes what the first one made.
+        Self::load(file, true)
     }
 
     /// The secret file's text: PKCS#8 version 1, which every OpenSSL reads.

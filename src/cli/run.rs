@@ -12,6 +12,7 @@ use signal_hook::iterator::Signals;
 
 use super::{Exit, Failure, check, start_log};
 use crate::clock::SystemClock;
+use crate::keys::KeyError;
 use crate::outbox::OutboxError;
 use crate::runtime::supervisor::{Daemon, Overrides, StartError, log_faults};
 
@@ -93,12 +94,23 @@ pub(super) fn main(args: &Args, verbose: u8) -> Result<Exit, Failure> {
 
 /// What a daemon that did not start means to the service manager: another try helps only where the system was short of something.
 pub(super) fn start_failure(e: StartError) -> Failure {
-    match e {
-        StartError::System(_) | StartError::Outbox(OutboxError::Store { .. }) => Failure::software(e),
-        StartError::Onnx(_) | StartError::Models(_) | StartError::Outbox(_) | StartError::Keys(_) | StartError::Hotlists(_) => {
-            Failure::config(e)
+    match &e {
+        StartError::System(_) | StartError::Outbox(OutboxError::Store { .. } | OutboxError::Held { .. }) => Failure::software(e),
+        // A disk that is full, broken or mounted read-only after an error may be mended without anybody touching the configuration.
+        StartError::Outbox(OutboxError::NotWritable { source, .. }) | StartError::Keys(KeyError::Unwritable { source, .. })
+            if is_of_the_disk(source) =>
+        {
+            Failure::software(e)
         }
+        _ => Failure::config(e),
     }
+}
+
+fn is_of_the_disk(error: &std::io::Error) -> bool {
+    use std::io::ErrorKind as Kind;
+    const EIO: i32 = 5;
+    matches!(error.kind(), Kind::StorageFull | Kind::QuotaExceeded | Kind::ReadOnlyFilesystem)
+        || error.raw_os_error() == Some(EIO)
 }
 
 fn notify(states: &[NotifyState<'_>]) {

@@ -50,15 +50,14 @@ impl DataKey {
     /// When the file can't be read, written or opened with this identity. The key is never replaced then: what was encrypted with it
     /// would be lost.
     pub fn load_or_make(file: &Path, identity: Option<&Identity>) -> Result<Self, KeyError> {
-        if !file.exists() {
-            let failed = |source| KeyError::Unwritable { file: file.to_owned(), source };
-            let key = Self::generate().map_err(failed)?;
-            key.store(file, identity)?;
-            return Ok(key);
+        let failed = |source| KeyError::Unwritable { file: file.to_owned(), source };
+        if !file.try_exists().map_err(failed)? {
+            // Whoever comes second takes what the first one made.
+            Self::generate().map_err(failed)?.store(file, identity, false)?;
         }
         let (key, wrapped) = Self::parse(file, identity)?;
         if !wrapped && identity.is_some() {
-            key.store(file, identity)?;
+            key.store(file, identity, true)?;
         }
         Ok(key)
     }
@@ -95,19 +94,20 @@ impl DataKey {
     }
 
     /// Written whole or not at all: a half key would cost the whole store.
-    fn store(&self, file: &Path, identity: Option<&Identity>) -> Result<(), KeyError> {
+    fn store(&self, file: &Path, identity: Option<&Identity>, replace: bool) -> Result<(), KeyError> {
         let content = match identity {
             Some(identity) => Zeroizing::new(identity.encrypt_to_self(&*self.0)),
             None => Zeroizing::new(format!("{PLAIN}{}\n", STANDARD.encode(*self.0)).into_bytes()),
         };
-        write_secret(file, &content).map_err(|source| KeyError::Unwritable { file: file.to_owned(), source })
+        write_secret(file, &content, replace).map_err(|source| KeyError::Unwritable { file: file.to_owned(), source })
     }
 }
 
-/// Writes a secret for its owner only: a new file, synced, then renamed into place.
-pub(super) fn write_secret(file: &Path, content: &[u8]) -> std::io::Result<()> {
+/// Writes a secret for its owner only, whole and synced before it has its name. With `replace` a file that is there gives way; without,
+/// it stays, and that is no error.
+pub(super) fn write_secret(file: &Path, content: &[u8], replace: bool) -> std::io::Result<()> {
     let mut name = file.as_os_str().to_owned();
-    name.push(".new");
+    name.push(format!(".new-{}", std::process::id()));
     let temporary = Path::new(&name);
     if let Some(folder) = file.parent() {
         std::fs::create_dir_all(folder)?;
@@ -119,7 +119,16 @@ pub(super) fn write_secret(file: &Path, content: &[u8]) -> std::io::Result<()> {
     let mut out = File::options().write(true).create_new(true).mode(0o600).open(temporary)?;
     out.write_all(content)?;
     out.sync_all()?;
-    std::fs::rename(temporary, file)?;
+    if replace {
+        std::fs::rename(temporary, file)?;
+    } else {
+        let made = std::fs::hard_link(temporary, file);
+        std::fs::remove_file(temporary)?;
+        match made {
+            Err(e) if e.kind() != std::io::ErrorKind::AlreadyExists => return Err(e),
+            _ => {}
+        }
+    }
     file.parent().map_or(Ok(()), |folder| File::open(folder)?.sync_all())
 }
 

@@ -33,6 +33,8 @@
 //!   meta      key PRIMARY KEY, value: next_seq, session, age_s, age_utc_us, age_synchronised
 //! outbox.mark           text: a bound above every sequence number ever given, one below every stored one, session, stream;
 //!                       written (temp, fsync, rename) at open and every 4096 numbers. Only read when `meta` can't be.
+//! outbox.high           16 bytes: the highest number given, noted after each commit without a sync (mark.rs)
+//! outbox.salvage.sqlite a new store while it is being made out of a damaged one, which gives way when it is whole (salvage.rs)
 //! outbox.damaged-<utc>.sqlite   a file that failed its check, set aside whole (with its -wal) after salvage
 //! ```
 //!

@@ -2,6 +2,7 @@
 //! note the rest as missing, and never give a sequence number twice. Recorder thread, at open only.
 
 use std::collections::BTreeMap;
+use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -15,6 +16,9 @@ use crate::clock::UtcTime;
 
 /// Single numbers tried between two unreadable stretches; a store holds fewer rows than this in all but the strangest set-ups.
 const MAX_PROBES: i64 = 200_000;
+
+/// The new store while it is being made.
+const MAKING: &str = "outbox.salvage.sqlite";
 
 /// Most numbers named as possibly missing.
 const MAX_NAMED: i64 = 1_000_000;
@@ -52,8 +56,8 @@ pub(super) fn salvage(
     stream: StreamId,
     now: UtcTime,
 ) -> Result<(Connection, Salvage), OutboxError> {
-    let set_aside = set_aside(dir, path, now).map_err(|source| OutboxError::NotWritable { path: path.to_owned(), source })?;
-    let readable = read_all(&set_aside, mark).unwrap_or_else(|_| Readable { torn: true, ..Readable::default() });
+    let not_writable = |source| OutboxError::NotWritable { path: path.to_owned(), source };
+    let readable = read_all(path, mark).unwrap_or_else(|_| Readable { torn: true, ..Readable::default() });
     // Only rows carry a digest: no other number found in a damaged file may raise the sequence.
     let highest = readable.rows.keys().next_back().map_or(0, |s| s.0);
     let own = readable.next_seq.filter(|n| *n > highest && mark.allows(*n));
@@ -78,17 +82,46 @@ pub(super) fn salvage(
     missing.sort_unstable();
     missing.dedup();
 
+    // The new store is whole on disk before the damaged one gives way: whatever ends us meanwhile, the next start finds either of them.
+    let making = dir.join(MAKING);
+    for suffix in ["", "-wal", "-shm"] {
+        match std::fs::remove_file(with(&making, suffix)) {
+            Err(e) if e.kind() != io::ErrorKind::NotFound => return Err(not_writable(e)),
+            _ => {}
+        }
+    }
     let in_error = |doing| store_error(path, doing);
-    let mut db = store::connect(path, Sync::EveryCommit).map_err(in_error("making a new store"))?;
+    let mut db = store::connect(&making, Sync::EveryCommit).map_err(in_error("making a new store"))?;
     store::ensure_schema(&mut db, stream).map_err(in_error("making a new store"))?;
     let session = readable.session.unwrap_or(0).max(mark.session);
+    carry_over(&mut db, &readable, &missing, (next, session), (stream, head), now).map_err(in_error("carrying rows over"))?;
+    // Closing brings the log into the file.
+    db.close().map_err(|(_, e)| e).map_err(in_error("closing the new store"))?;
     let report = Salvage {
-        set_aside,
+        set_aside: set_aside(dir, path, now).map_err(not_writable)?,
         rows: u64::try_from(readable.rows.len()).unwrap_or(u64::MAX),
         missing: u64::try_from(missing.len()).unwrap_or(u64::MAX),
     };
-    carry_over(&mut db, &readable, &missing, (next, session), (stream, head), now).map_err(in_error("carrying rows over"))?;
+    finish(dir, path).map_err(not_writable)?;
+    let db = store::connect(path, Sync::EveryCommit).map_err(in_error("opening the new store"))?;
     Ok((db, report))
+}
+
+/// Puts a store that a salvage had finished in its place, if the salvage was ended just before it could.
+pub(super) fn finish(dir: &Path, path: &Path) -> io::Result<()> {
+    let making = dir.join(MAKING);
+    // The damaged store only goes when the new one is whole.
+    if path.exists() || !making.exists() {
+        return Ok(());
+    }
+    std::fs::rename(&making, path)?;
+    File::open(dir)?.sync_all()
+}
+
+fn with(path: &Path, suffix: &str) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(suffix);
+    PathBuf::from(name)
 }
 
 fn set_aside(dir: &Path, path: &Path, now: UtcTime) -> io::Result<PathBuf> {
@@ -99,12 +132,7 @@ fn set_aside(dir: &Path, path: &Path, now: UtcTime) -> io::Result<PathBuf> {
         })
         .find(|p| !p.exists())
         .unwrap_or_else(|| dir.join("outbox.damaged.sqlite"));
-    std::fs::rename(path, &target)?;
-    let with = |p: &Path, suffix: &str| {
-        let mut name = p.as_os_str().to_owned();
-        name.push(suffix);
-        PathBuf::from(name)
-    };
+    // The log first: without its file it is nothing, and a file without its log is only a little older.
     if with(path, "-wal").exists() {
         std::fs::rename(with(path, "-wal"), with(&target, "-wal"))?;
     }
@@ -112,6 +140,7 @@ fn set_aside(dir: &Path, path: &Path, now: UtcTime) -> io::Result<PathBuf> {
     if with(path, "-shm").exists() {
         std::fs::remove_file(with(path, "-shm"))?;
     }
+    std::fs::rename(path, &target)?;
     Ok(target)
 }
 

@@ -77,6 +77,7 @@ impl Outbox {
         }
         let path = store_path(dir);
         let found = Mark::read(dir);
+        salvage::finish(dir, &path).map_err(not_writable(dir))?;
         let high = High::open(dir).map_err(not_writable(dir))?;
         let is_new = !path.exists();
         let stream = found.stream.map_or_else(|| new_stream().map_err(not_writable(dir)), Ok)?;
@@ -125,6 +126,42 @@ impl Outbox {
     /// When one draft alone is over the cap, or the disk fails; nothing is stored then, and no number is used up.
     pub fn commit(&mut self, drafts: &[Draft], now: CaptureTime) -> Result<Vec<Seq>, OutboxError> {
         self.commit_with(drafts, &[], now)
+    }
+
+    /// Whose word lets rows go from now on. When it becomes the back office's, every number that left on the broker's word before is
+    /// declared `released`, or a back office that begins now would wait for them for ever. Returns how many were.
+    ///
+    /// # Errors
+    /// When the disk fails.
+    pub fn wait_for_back_office(&mut self, waits: bool, now: CaptureTime) -> Result<u64, OutboxError> {
+        self.declare_released(waits, now.utc).map_err(store_error(&self.path, "declaring what was released"))
+    }
+
+    fn declare_released(&mut self, waits: bool, now: UtcTime) -> rusqlite::Result<u64> {
+        const KEY: &str = "waits_for_back_office";
+        let tx = self.db.transaction_with_behavior(TransactionBehavior::Immediate)?;
+        if store::meta(&tx, KEY)?.unwrap_or(0) == i64::from(waits) {
+            return Ok(0);
+        }
+        store::set_meta(&tx, KEY, i64::from(waits))?;
+        let mut released = 0;
+        if waits {
+            let next = store::meta(&tx, "next_seq")?.unwrap_or(1);
+            let known: Vec<(i64, i64)> = tx
+                .prepare("SELECT seq, seq FROM envelope UNION ALL SELECT first, last FROM gap ORDER BY 1")?
+                .query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?
+                .collect::<rusqlite::Result<_>>()?;
+            let mut from = 1;
+            for (first, last) in known.into_iter().chain([(next, next)]) {
+                if from < first {
+                    gap::add(&tx, Seq(from), Seq(first - 1), GapReason::Released, now)?;
+                    released += store::unsigned(first - from);
+                }
+                from = from.max(last + 1);
+            }
+        }
+        tx.commit()?;
+        Ok(released)
     }
 
     /// Gaps that no report names yet, oldest first, at most `limit`; none while `reports` reports wait for delivery.

@@ -33,7 +33,7 @@ use crate::clock::{CaptureTime, Clock, UtcTime};
 use crate::config::{CameraSettings, Settings};
 use crate::keys::KeyError;
 use crate::outbox::{Opened, Outbox, OutboxError, Outlet, Stats};
-use crate::publish::mqtt::{Live, MqttOptions, MqttStats, Ports};
+use crate::publish::mqtt::{Confirm, Live, MqttOptions, MqttStats, Ports};
 use crate::publish::sync::keeper::KeeperError;
 use crate::publish::sync::{LoadedHotlist, inbox};
 use crate::publish::wire;
@@ -128,9 +128,13 @@ impl Daemon {
             .map(|_| Vision::load(&runtime, &settings.models_dir, &settings.vision))
             .collect::<Result<Vec<_>, _>>()?;
         let now = clock.now();
-        let (outbox, opened) = Outbox::open(&settings.state_dir, super::keys::outbox_options(&settings)?, now)?;
+        let (mut outbox, opened) = Outbox::open(&settings.state_dir, super::keys::outbox_options(&settings)?, now)?;
         if let Some(salvage) = &opened.salvage {
             tracing::error!(?salvage, "the outbox was damaged; what could be read was carried over");
+        }
+        let released = outbox.wait_for_back_office(settings.confirm != Confirm::Broker, now)?;
+        if released > 0 {
+            tracing::info!(released, "the back office confirms from now on; what the broker has had before is declared");
         }
         let models = visions.first().map(|v| v.model_names().clone()).unwrap_or_default();
         let [detector, reader] = models;

@@ -187,6 +187,76 @@ fn the_back_offices_watermark_takes_rows_out_in_slices() {
     assert_eq!(outlet.lowest().unwrap().map(|(s, _)| s), Some(seq(8)));
 }
 
+#[test]
+fn numbers_that_left_on_the_brokers_word_are_declared_when_the_back_offices_is_asked_for() {
+    let dir = tempfile::tempdir().unwrap();
+    let (mut outbox, _) = open(dir.path(), ROOMY);
+    outbox.commit(&vec![draft(Lane::Read, false, 1); 10], at(0)).unwrap();
+    let mut outlet = outbox.outlet().unwrap();
+    outlet.release(&[seq(1), seq(2), seq(5), seq(6), seq(10)]).unwrap();
+    outlet.lose(&[seq(6)], GapReason::TooLarge, utc(0)).unwrap();
+    assert_eq!(outbox.wait_for_back_office(true, at(1)).unwrap(), 4);
+    let gaps = outlet.gaps(9).unwrap();
+    let told: Vec<_> = gaps.iter().map(|g| (g.first.get(), g.last.get(), g.reason.as_str())).collect();
+    assert_eq!(told, [(1, 2, "released"), (5, 5, "released"), (6, 6, "too_large"), (10, 10, "released")]);
+    assert_eq!((outlet.stats().unwrap().missing(), outlet.stats().unwrap().released), (1, 4), "what has arrived is not missing");
+    outlet.release_through(seq(4), 99).unwrap();
+    assert_eq!(outbox.wait_for_back_office(true, at(1)).unwrap(), 0, "once");
+    assert_eq!(outbox.wait_for_back_office(false, at(1)).unwrap(), 0);
+    assert_eq!(outbox.wait_for_back_office(true, at(1)).unwrap(), 2, "and again for whoever begins anew");
+}
+
+#[test]
+fn joined_gaps_are_never_told_over_rows_that_are_stored() {
+    let dir = tempfile::tempdir().unwrap();
+    version_1(dir.path(), &[draft(Lane::Overview, false, 10), draft(Lane::Overview, false, 10)]);
+    let db = rusqlite::Connection::open(dir.path().join("outbox.sqlite")).unwrap();
+    db.execute("UPDATE gap SET first = 1, last = 8, count = 5", []).unwrap();
+    drop(db);
+    let (outbox, _) = open(dir.path(), ROOMY);
+    let told = outbox.untold_gaps(9, 9).unwrap();
+    assert_eq!(told.iter().map(|g| (g.first.get(), g.last.get(), g.count)).collect::<Vec<_>>(), [(1, 2, 2), (5, 8, 4)]);
+}
+
+#[test]
+fn reports_that_the_broker_has_make_room_for_others() {
+    let dir = tempfile::tempdir().unwrap();
+    let (mut outbox, _) = open(dir.path(), ROOMY);
+    outbox.commit(&vec![draft(Lane::Read, false, 1); 9], at(0)).unwrap();
+    let mut outlet = outbox.outlet().unwrap();
+    outlet.lose(&[seq(2)], GapReason::Damaged, utc(0)).unwrap();
+    let gaps = outbox.untold_gaps(9, 1).unwrap();
+    let report = outbox.commit_report(draft(Lane::Health, true, 1), &gaps, at(1)).unwrap();
+    outlet.lose(&[seq(4)], GapReason::Damaged, utc(0)).unwrap();
+    assert!(outbox.untold_gaps(9, 1).unwrap().is_empty());
+    outlet.passed(&[seq(1), report]).unwrap();
+    assert_eq!(outbox.untold_gaps(9, 1).unwrap().len(), 1, "the watermark would wait for it for ever");
+}
+
+#[test]
+fn a_salvage_that_was_cut_short_is_done_again_and_one_that_was_finished_is_taken() {
+    let dir = tempfile::tempdir().unwrap();
+    let (mut outbox, _) = open(dir.path(), ROOMY);
+    outbox.commit(&vec![draft(Lane::Read, false, 2000); 40], at(0)).unwrap();
+    drop(outbox);
+    let path = dir.path().join("outbox.sqlite");
+    let mut bytes = fs::read(&path).unwrap();
+    let half = bytes.len() / 2;
+    bytes[half..half + 600].iter_mut().for_each(|b| *b ^= 0x5a);
+    fs::write(&path, &bytes).unwrap();
+    // Half a new store is there from a start that was killed.
+    fs::write(dir.path().join("outbox.salvage.sqlite"), &bytes[..4096]).unwrap();
+    let (outbox, opened) = open(dir.path(), ROOMY);
+    let salvage = opened.salvage.unwrap();
+    assert!(salvage.rows >= 35, "{salvage:?}");
+    let rows = outbox.stats().unwrap().rows();
+    drop(outbox);
+    // Killed between the two renames: the damaged one is gone, the new one not yet in its place.
+    fs::rename(&path, dir.path().join("outbox.salvage.sqlite")).unwrap();
+    let (outbox, opened) = open(dir.path(), ROOMY);
+    assert_eq!((opened.salvage, outbox.stats().unwrap().rows()), (None, rows));
+}
+
 /// The tables of version 1, with rows as that version wrote them.
 fn version_1(dir: &Path, drafts: &[Draft]) {
     let db = rusqlite::Connection::open(dir.join("outbox.sqlite")).unwrap();

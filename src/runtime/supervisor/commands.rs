@@ -43,11 +43,13 @@ pub(super) struct Orders {
     waiting: Vec<(CameraId, MonoTime, Command)>,
     /// Whoever may publish commands could otherwise fill the outbox with their audit entries.
     room: RefusalRoom,
+    /// Bad ones have a room of their own, so that they can't silence good ones.
+    refusals: RefusalRoom,
 }
 
 impl Orders {
     pub(super) const fn new(inbox: mpsc::Receiver<Received>, snapshots: Arc<Snapshots>, now: MonoTime) -> Self {
-        Self { inbox, snapshots, waiting: Vec::new(), room: RefusalRoom::new(now) }
+        Self { inbox, snapshots, waiting: Vec::new(), room: RefusalRoom::new(now), refusals: RefusalRoom::new(now) }
     }
 }
 
@@ -56,12 +58,14 @@ impl Daemon {
     pub(super) fn obey(&mut self, now: CaptureTime) {
         for _ in 0..AT_ONCE {
             let Ok(message) = self.orders.inbox.try_recv() else { break };
-            if !self.orders.room.take(now.mono) {
+            let read = command::read(&self.settings.topics, &message, &self.settings.commands, now);
+            let room = if read.is_ok() { &mut self.orders.room } else { &mut self.orders.refusals };
+            if !room.take(now.mono) {
                 // Not answered and not audited: there is no end to them.
                 tracing::warn!("commands come too fast; some are passed over");
                 continue;
             }
-            match command::read(&self.settings.topics, &message, &self.settings.commands, now) {
+            match read {
                 Ok(command) => self.carry_out(command, now),
                 Err(refused) => self.refuse(&refused, now),
             }
