@@ -25,7 +25,7 @@ fn torture_02_broker_killed() {
 
 #[test]
 fn torture_03_accepts_and_forgets() {
-    let rounds = if full() { 20 } else { 4 };
+    let rounds = if full() { 12 } else { 4 };
     let mut dice = Dice::new("accepts and forgets");
     let mut bench = Bench::new(Confirm::BackOffice);
     let proxy = bench.with_proxy();
@@ -51,7 +51,7 @@ fn torture_03_accepts_and_forgets() {
 
 #[test]
 fn torture_04_refusals() {
-    let rounds = if full() { 20 } else { 3 };
+    let rounds = if full() { 12 } else { 3 };
     let mut dice = Dice::new("refusals");
     let mut bench = Bench::new(Confirm::Broker);
     let proxy = bench.with_proxy();
