@@ -410,6 +410,12 @@ pub enum OutboxError {
         /// Ours.
         known: i64,
     },
+    /// Made by an older version. Remedy: start the daemon, which brings it up.
+    #[error("{path} is of an older version: start the daemon once, it brings the store up", path = path.display())]
+    Older {
+        /// The store.
+        path: PathBuf,
+    },
     /// Payloads are sealed with a key that is not the one in use. Remedy: give the right key back, or move the store away.
     #[error(
         "{path}: what is stored was encrypted with another key than the present outbox.key; give that file back, or move the outbox.* \

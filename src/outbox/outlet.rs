@@ -84,6 +84,9 @@ impl Outlet {
         }
         let db = store::connect(&path, Sync::Ordered).map_err(store_error(&path, "opening"))?;
         let found = store::format(&db).map_err(store_error(&path, "reading the format"))?;
+        if (1..SCHEMA_VERSION).contains(&found) {
+            return Err(OutboxError::Older { path });
+        }
         if found != SCHEMA_VERSION {
             return Err(OutboxError::Newer { path, found, known: SCHEMA_VERSION });
         }

@@ -310,10 +310,15 @@ fn a_store_of_the_version_before_is_brought_up_with_all_it_holds() {
     let dir = tempfile::tempdir().unwrap();
     let drafts = [draft(Lane::Read, true, 300), draft(Lane::Overview, false, 5000), draft(Lane::Alert, true, 30)];
     version_1(dir.path(), &drafts);
+    assert!(matches!(Outlet::open(dir.path(), None), Err(OutboxError::Older { .. })));
     let options = guarded(ROOMY);
     let trusted = TrustedKeys::default().and(options.signing_key.as_ref().unwrap());
     let (mut outbox, opened) = Outbox::open(dir.path(), options.clone(), at(10)).unwrap();
     assert_eq!((opened.session, opened.salvage), (5, None));
+    for file in ["outbox.sqlite", "outbox.sqlite-wal"] {
+        let bytes = fs::read(dir.path().join(file)).unwrap_or_default();
+        assert!(!bytes.windows(100).any(|w| w == &drafts[1].payload[..100]), "a payload lies in {file} in plain");
+    }
     let stored = rows(&outbox.outlet().unwrap());
     assert_eq!(stored.iter().map(|e| (e.seq.get(), e.committed)).collect::<Vec<_>>(), [(3, utc(5)), (4, utc(5)), (5, utc(5))]);
     assert!(stored.iter().zip(&drafts).all(|(e, d)| e.draft == *d));
