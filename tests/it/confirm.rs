@@ -3,13 +3,15 @@
 
 #![allow(clippy::print_stdout)] // figures for the log
 
+use std::io::{Read, Write};
+use std::net::{TcpListener, TcpStream};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use kerbside::clock::{Clock, SystemClock};
 use kerbside::outbox::chain::StreamId;
-use kerbside::outbox::{Draft, Lane, Qos, Seq};
-use kerbside::publish::mqtt::{BackOffice, Confirm, MqttOptions, Outbound, Subscriber, SubscriberOptions};
+use kerbside::outbox::{Draft, GapReason, Lane, Qos, Seq};
+use kerbside::publish::mqtt::{BackOffice, Confirm, Live, MqttOptions, Outbound, Subscriber, SubscriberOptions};
 use kerbside::publish::wire::{AckMessage, Message};
 
 use crate::support::mosquitto::Mosquitto;
@@ -97,7 +99,13 @@ fn forged_acknowledgements_delete_nothing() {
         assert!(said.contains(says), "{said}");
     }
     assert_eq!((publisher.stored().rows(), publisher.counters().confirmed), (40, None));
-    say(broker.port, &[ack("d", stream, 40)]);
+    // What the back office has and was never given here was given before a backup was restored: no new row gets such a number.
+    assert!(publisher.commit(&reads(1))[0].get() > 41);
+    let gaps = publisher.outbox.outlet().unwrap().gaps(9).unwrap();
+    assert!(gaps.iter().any(|g| g.reason == GapReason::Damaged && g.first.get() <= 41 && g.last.get() >= 41), "{gaps:?}");
+    let last = publisher.outbox.outlet().unwrap().last_seq().unwrap();
+    assert!(last < 100, "no jump to what is implausible: {last}");
+    say(broker.port, &[ack("d", stream, last)]);
     publisher.wait_until_empty();
     assert_eq!(publisher.counters().acks_refused, 5);
 }
@@ -134,6 +142,88 @@ fn what_is_not_confirmed_is_sent_again_ever_more_rarely_and_not_while_it_flies()
     assert_eq!((publisher.counters().published, publisher.counters().resent), (5, 0));
     proxy.black_hole(false);
     proxy.cut();
+}
+
+/// A way to the broker that takes its time for each piece.
+fn slow_way(target: u16, pause: Duration) -> u16 {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = listener.local_addr().unwrap().port();
+    std::thread::spawn(move || {
+        for client in listener.incoming().flatten() {
+            let broker = TcpStream::connect(("127.0.0.1", target)).unwrap();
+            let (mut up, mut down) = (client.try_clone().unwrap(), broker.try_clone().unwrap());
+            std::thread::spawn(move || drop(std::io::copy(&mut down, &mut up)));
+            let (mut from, mut to, mut piece) = (client, broker, [0; 4096]);
+            std::thread::spawn(move || {
+                while let Ok(length @ 1..) = from.read(&mut piece) {
+                    std::thread::sleep(pause);
+                    if to.write_all(&piece[..length]).is_err() {
+                        break;
+                    }
+                }
+            });
+        }
+    });
+    port
+}
+
+/// Or the text would go again and again, and the pictures never.
+#[test]
+fn nothing_is_sent_again_before_all_was_sent_once() {
+    let broker = Mosquitto::start("");
+    let listener = Listener::start(broker.port, "l", Qos::AtLeastOnce);
+    let mut drafts = reads(100);
+    drafts.extend((100..180).map(|n| draft(Lane::Patch, n)));
+    let dir = Arc::new(tempfile::tempdir().unwrap());
+    let port = slow_way(broker.port, Duration::from_millis(10));
+    let mut publisher = Publisher::start_with(options(port, 100), &dir, &drafts[..140]);
+    wait_for("a connection", || publisher.counters().connected_since.is_some());
+    publisher.commit(&drafts[140..]);
+    wait_for("all, once", || publisher.counters().acknowledged >= 180);
+    assert_eq!(listener.seqs(), (1..=180).collect::<Vec<_>>());
+    // Then the wait runs.
+    wait_for("the next round", || publisher.counters().resent >= 180);
+}
+
+/// The back office's watermark waits for reports of gaps: they must not wait for it.
+#[test]
+fn a_report_of_gaps_that_the_broker_has_makes_room_for_the_next() {
+    let broker = Mosquitto::start("");
+    let mut publisher = Publisher::start(options(broker.port, 60_000));
+    let seqs = publisher.commit(&reads(5));
+    wait_for("the broker's word", || publisher.counters().acknowledged == 5);
+    let now = SystemClock.now();
+    let mut outlet = publisher.outbox.outlet().unwrap();
+    outlet.lose(&seqs[..1], GapReason::Damaged, now.utc).unwrap();
+    let gaps = publisher.outbox.untold_gaps(9, 1).unwrap();
+    assert_eq!(gaps.len(), 1);
+    publisher.outbox.commit_report(draft(Lane::Read, 5), &gaps, now).unwrap();
+    outlet.lose(&seqs[3..4], GapReason::Damaged, now.utc).unwrap();
+    assert_eq!(publisher.outbox.untold_gaps(9, 1).unwrap(), [], "one at a time");
+    publisher.commit(&reads(1));
+    wait_for("room for the next", || publisher.outbox.untold_gaps(9, 1).unwrap().len() == 1);
+    assert_eq!(publisher.counters().confirmed, None);
+}
+
+#[test]
+fn what_somebody_wants_again_is_not_of_the_moment() {
+    let broker = Mosquitto::start("");
+    let listener = Listener::start(broker.port, "l", Qos::AtLeastOnce);
+    let mut publisher = Publisher::start(options(broker.port, 60_000));
+    wait_for("a connection", || publisher.counters().connected_since.is_some());
+    let mut drafts = reads(2);
+    drafts.extend([draft(Lane::Alert, 2), draft(Lane::Patch, 3), draft(Lane::Overview, 4)]);
+    let seqs = publisher.commit(&drafts);
+    wait_for("all of them", || publisher.counters().acknowledged == 5);
+    publisher.live.try_send(Live::Resend { seqs }).unwrap();
+    wait_for("all of them again", || listener.seqs().len() == 10);
+    let seen: Vec<_> = listener.seen().into_iter().filter(|m| m.seq.is_some()).collect();
+    assert!(seen[..5].iter().all(|m| m.historical == Some(false)));
+    assert!(seen[5..].iter().all(|m| m.historical == Some(true) && m.expiry_s.is_none()), "{:?}", &seen[5..]);
+    // After that, what comes is of the moment.
+    publisher.commit(&[draft(Lane::Alert, 5)]);
+    wait_for("the next alert", || listener.seqs().len() == 11);
+    assert_eq!(listener.seen().last().unwrap().historical, Some(false));
 }
 
 /// What the broker has acknowledged dies with it; the receiver's store is the judge.

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use kerbside::outbox::{Lane, Qos};
 use kerbside::publish::mqtt::{Live, NoSubscriber, Place, SubscriberOptions, Version};
 
-use crate::support::fake_broker;
+use crate::support::fake_broker::{self, Answer};
 use crate::support::mosquitto::{Mosquitto, free_port};
 use crate::support::proxy::Proxy;
 use crate::support::publisher::{self, BASE, Listener, Publisher, draft, options, wait_for};
@@ -168,4 +168,59 @@ fn a_fallback_takes_over_at_once_and_the_preferred_broker_is_returned_to() {
     wait_for("a goodbye to the second", || last_word().as_deref() == Some(b"offline"));
     let counters = publisher.counters();
     assert_eq!((counters.acknowledged, counters.published, counters.resent), (30, 30, 0));
+}
+
+#[test]
+fn what_is_refused_and_wanted_again_stops_nothing_else() {
+    let (port, log) = fake_broker::start(&[], |heard| Answer::Ack(if heard.seq.is_some_and(|s| s <= 3) { 0x87 } else { 0 }));
+    let mut options = options(port, "p");
+    options.refused_wait = Duration::from_secs(600);
+    let mut publisher = Publisher::start(options);
+    let seqs = publisher.commit(&reads(0, 3));
+    wait_for("refusals", || publisher.counters().refused == 3);
+    publisher.live.try_send(Live::Resend { seqs }).unwrap();
+    // The net thread is there still: for an answer, and for other rows.
+    let answer = Live::Answer { topic: "a".into(), schema: "kerbside.answer/1".into(), payload: Vec::new(), correlation: None };
+    publisher.live.try_send(answer).unwrap();
+    wait_for("an answer", || log.lock().unwrap().iter().any(|h| h.topic == "a"));
+    publisher.commit(&reads(3, 20));
+    wait_for("the others", || publisher.counters().acknowledged == 20);
+    assert_eq!(publisher.counters().refused, 3, "they wait, whoever wants them");
+}
+
+#[test]
+fn refused_pictures_stop_no_text_and_refused_text_stops_no_alert() {
+    let (port, _) = fake_broker::start(&[], |heard| match heard.seq {
+        Some(71 | 152..) | None => Answer::Ack(0),
+        Some(_) => Answer::Ack(0x87),
+    });
+    let mut options = options(port, "p");
+    options.refused_wait = Duration::from_secs(600);
+    let mut publisher = Publisher::start(options);
+    publisher.commit(&(0..70).map(|n| draft(Lane::Patch, n)).collect::<Vec<_>>());
+    wait_for("refused pictures", || publisher.counters().refused == 64);
+    publisher.commit(&reads(70, 1));
+    wait_for("a read", || publisher.counters().acknowledged == 1);
+    publisher.commit(&reads(71, 80));
+    wait_for("refused reads", || publisher.counters().refused >= 128);
+    publisher.commit(&[draft(Lane::Alert, 151)]);
+    wait_for("an alert", || publisher.counters().acknowledged == 2);
+    assert!(publisher.counters().refused < 144, "what the broker refuses as a whole is not tried on and on");
+}
+
+/// What had to wait for somebody to subscribe is not of the moment when it comes.
+#[test]
+fn what_was_put_off_comes_as_history() {
+    let broker = Mosquitto::start("");
+    let mut options = options(broker.port, "p");
+    options.no_subscriber = NoSubscriber::Hold;
+    let mut publisher = Publisher::start(options);
+    wait_for("a connection", || publisher.counters().connected_since.is_some());
+    publisher.commit(&[draft(Lane::Alert, 0)]);
+    wait_for("a refusal", || publisher.counters().refused > 0);
+    let listener = Listener::start(broker.port, "l", Qos::AtLeastOnce);
+    publisher.wait_until_empty();
+    wait_for("the alert", || listener.seqs() == [1]);
+    let alert = listener.seen().into_iter().find(|m| m.seq == Some(1)).unwrap();
+    assert_eq!((alert.historical, alert.expiry_s), (Some(true), None));
 }

@@ -1,32 +1,20 @@
 //! What outlives an epoch: the outlet, the newest live messages, and which rows have to wait. Net thread; no network here.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
-use std::time::Duration;
 
 use tokio::time::Instant;
 
 use super::options::{Confirm, MqttOptions};
+use super::refused::Refused;
 use super::stats::count;
 use super::{Live, Ports, Received};
-use crate::clock::Backoff;
 use crate::outbox::{Cursors, GapReason, Lane, Seq};
 
-/// With so many rows refused and waiting, the broker refuses everything: nothing new is sent until one of them is due.
-const MAX_PUT_OFF: usize = 64;
 /// Epochs that the broker closed over sent rows without acknowledging any, before rows go one at a time to find the culprit.
 const BARREN_BEFORE_SINGLE: u32 = 2;
 
 /// Rows remembered as sent before, for counting repeats.
 const MAX_UNSETTLED: usize = 4096;
-/// A refused row not tried again for so long after it was due has left the outbox.
-const FORGET_AFTER: Duration = Duration::from_mins(10);
-
-/// A refused row's wait.
-#[derive(Debug)]
-struct PutOff {
-    until: Instant,
-    backoff: Backoff,
-}
 
 /// The newest message of a retained topic.
 #[derive(Debug)]
@@ -57,13 +45,15 @@ pub(super) struct Desk {
     /// Answers of this epoch, not yet handed on.
     pub(super) answers: VecDeque<Answer>,
     /// Rows that somebody asked for again.
-    pub(super) resend: BTreeSet<Seq>,
-    put_off: BTreeMap<Seq, PutOff>,
+    pub(super) resend: BTreeMap<Seq, Lane>,
+    pub(super) refused: Refused,
     /// Rows that were in flight when an epoch ended.
     unsettled: BTreeSet<Seq>,
     barren: u32,
     /// The back office's watermark, the highest that was accepted; 0 before it has spoken.
     pub(super) confirmed: u64,
+    /// The highest number that the back office was heard to have and that was never given here; 0 when there was none.
+    pub(super) beyond: u64,
     /// How far each lane was ever sent: where the back office confirms, what lies behind was sent before.
     sent: Cursors,
 }
@@ -78,11 +68,12 @@ impl Desk {
             latest,
             fleeting: Vec::new(),
             answers: VecDeque::new(),
-            resend: BTreeSet::new(),
-            put_off: BTreeMap::new(),
+            resend: BTreeMap::new(),
+            refused: Refused::default(),
             unsettled: BTreeSet::new(),
             barren: 0,
             confirmed: 0,
+            beyond: 0,
             sent: Cursors::default(),
         }
     }
@@ -97,7 +88,11 @@ impl Desk {
             Live::Answer { topic, schema, payload, correlation } if connected && self.answers.len() < 16 => {
                 self.answers.push_back(Answer { topic, schema, payload, correlation });
             }
-            Live::Resend { seqs } => self.resend.extend(seqs),
+            Live::Resend { seqs } if connected => match self.ports.outlet.lanes(&seqs) {
+                Ok(stored) => self.resend.extend(stored),
+                Err(error) => self.storage_failed(&error.to_string()),
+            },
+            Live::Resend { .. } => {} // the next connection sends all there is
             Live::Fleeting { .. } | Live::Answer { .. } => count(&self.ports.stats.live_dropped),
         }
     }
@@ -121,23 +116,24 @@ impl Desk {
         self.fleeting.clear();
         self.answers.clear();
         self.resend.clear();
+        self.refused.begin_epoch();
     }
 
     /// A connection ended with `flying` in the air. `blamed`: the broker itself closed it, after rows had been sent and none
     /// acknowledged. If this goes on, rows go one at a time, and the one that the broker hangs up on is put off.
-    pub(super) fn end_epoch(&mut self, flying: impl Iterator<Item = Seq>, blamed: bool) {
-        let flying: Vec<Seq> = flying.collect();
+    pub(super) fn end_epoch(&mut self, flying: impl Iterator<Item = (Seq, Lane)>, blamed: bool) {
+        let flying: Vec<(Seq, Lane)> = flying.collect();
         if blamed {
             self.barren = self.barren.saturating_add(1);
-            if let ([culprit], true) = (&flying[..], self.barren > BARREN_BEFORE_SINGLE) {
+            if let ([(culprit, lane)], true) = (&flying[..], self.barren > BARREN_BEFORE_SINGLE) {
                 tracing::warn!(seq = culprit.get(), "the broker hangs up on this row; trying others first");
-                self.put_off(*culprit);
+                self.put_off(*culprit, *lane);
             }
         }
         if self.unsettled.len() > MAX_UNSETTLED {
             self.unsettled.clear(); // rows evicted meanwhile pile up here; only the count of repeats suffers
         }
-        self.unsettled.extend(flying);
+        self.unsettled.extend(flying.into_iter().map(|(seq, _)| seq));
     }
 
     /// Rows that may fly at once, of `window`.
@@ -150,7 +146,7 @@ impl Desk {
         count(&self.ports.stats.published);
         let again = match self.options.confirm {
             Confirm::Broker => self.unsettled.remove(&seq),
-            Confirm::BackOffice(_) => self.sent.has_passed(lane, seq) && !self.put_off.contains_key(&seq),
+            Confirm::BackOffice(_) => self.sent.has_passed(lane, seq) && !self.refused.contains(seq),
         };
         self.sent.pass(lane, seq);
         if again {
@@ -161,72 +157,54 @@ impl Desk {
     /// A row has arrived.
     pub(super) fn arrived(&mut self, seq: Seq) {
         count(&self.ports.stats.acknowledged);
-        self.put_off.remove(&seq);
+        self.refused.remove(seq);
         self.barren = 0;
     }
 
     /// A row has to wait; longer each time.
-    pub(super) fn put_off(&mut self, seq: Seq) {
-        let floor = self.options.refused_wait;
-        let new = || PutOff { until: Instant::now(), backoff: Backoff::new(floor, floor * 32, seq.get()) };
-        // Rows evicted while they waited are never heard of again.
-        let now = Instant::now();
-        self.put_off.retain(|_, p| now.saturating_duration_since(p.until) < FORGET_AFTER);
-        let entry = self.put_off.entry(seq).or_insert_with(new);
-        entry.until = Instant::now() + entry.backoff.next_wait();
+    pub(super) fn put_off(&mut self, seq: Seq, lane: Lane) {
+        self.refused.put_off(seq, lane, self.options.refused_wait, Instant::now());
     }
 
-    /// Whether the broker refuses so much that sending more makes no sense now.
-    pub(super) fn is_choked(&self) -> bool {
-        self.put_off.len() >= MAX_PUT_OFF && self.put_off.values().all(|p| p.until > Instant::now())
+    /// Rows that lie behind the cursors and are to be sent now, because they have waited long enough or somebody wants them again:
+    /// pictures, or those that are none.
+    pub(super) fn again(&self, images: bool) -> impl Iterator<Item = Seq> {
+        // One that was refused is tried again when it is due, whoever wants it.
+        let wanted = self.resend.iter().filter(move |(seq, lane)| lane.is_image() == images && !self.refused.contains(**seq));
+        self.refused.due(images, Instant::now()).chain(wanted.map(|(seq, _)| *seq))
     }
 
-    /// Whether a row was refused and has not arrived since.
-    pub(super) fn is_put_off(&self, seq: Seq) -> bool {
-        self.put_off.contains_key(&seq)
+    /// Whether a row that is sent now is of the past, though this epoch saw its commit.
+    pub(super) fn is_late(&self, seq: Seq) -> bool {
+        self.refused.contains(seq) || self.resend.contains_key(&seq)
     }
 
     /// Rows up to this one have left.
     pub(super) fn confirmed_through(&mut self, through: Seq) {
-        self.put_off.retain(|seq, _| *seq > through);
-        self.resend.retain(|seq| *seq > through);
+        self.refused.remove_through(through);
+        self.resend.retain(|seq, _| *seq > through);
     }
 
     /// Rows that were asked for by number and are not stored any more: whatever they waited for, they have left.
     pub(super) fn gone(&mut self, seqs: impl Iterator<Item = Seq>) {
         for seq in seqs {
-            self.put_off.remove(&seq);
+            self.refused.remove(seq);
             self.resend.remove(&seq);
         }
     }
 
-    /// Rows that have to wait still.
-    pub(super) fn waiting(&self) -> impl Iterator<Item = Seq> {
-        let now = Instant::now();
-        self.put_off.iter().filter(move |(_, p)| p.until > now).map(|(seq, _)| *seq)
-    }
-
-    /// Rows that have waited long enough.
-    pub(super) fn due(&self) -> impl Iterator<Item = Seq> {
-        let now = Instant::now();
-        self.put_off.iter().filter(move |(_, p)| p.until <= now).map(|(seq, _)| *seq)
-    }
-
-    /// When the next of them is due.
-    pub(super) fn next_due(&self) -> Option<Instant> {
-        let now = Instant::now();
-        self.put_off.values().map(|p| p.until).filter(|t| *t > now).min()
-    }
-
     /// A row that no packet of this broker can hold: out of the store, into the gap table.
-    pub(super) fn dead_letter(&mut self, seq: Seq, topic: &str, bytes: usize, limit: usize) {
+    pub(super) fn dead_letter(&mut self, (seq, lane): (Seq, Lane), topic: &str, bytes: usize, limit: usize) {
         tracing::error!(seq = seq.get(), topic, bytes, limit, "larger than the broker takes; noted as missing");
         count(&self.ports.stats.dead_lettered);
         self.ports.stats.failed(format!("row {seq} on {topic}: {bytes} bytes, the broker takes {limit}"));
         let now = self.ports.clock.now().utc;
-        if let Err(error) = self.ports.outlet.lose(&[seq], GapReason::TooLarge, now) {
-            self.storage_failed(&error.to_string());
-            self.put_off(seq);
+        match self.ports.outlet.lose(&[seq], GapReason::TooLarge, now) {
+            Ok(()) => self.gone(std::iter::once(seq)),
+            Err(error) => {
+                self.storage_failed(&error.to_string());
+                self.put_off(seq, lane);
+            }
         }
     }
 

@@ -15,6 +15,7 @@
 mod desk;
 mod link;
 mod options;
+mod refused;
 mod retain;
 mod route;
 mod session;

@@ -23,7 +23,7 @@ use super::options::{MAX_WINDOW, NoSubscriber, Place, Transport};
 use super::route::Route;
 use super::stats::count;
 use super::tls::{Fingerprint, Identity};
-use crate::outbox::{Cursors, Seq};
+use crate::outbox::{Cursors, Lane, Seq};
 use confirm::Confirming;
 use ending::{Leaving, Look, looked};
 
@@ -61,7 +61,7 @@ pub(super) enum Parting {
 /// What was handed to the client.
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Ticket {
-    Row { seq: Seq, image: bool },
+    Row { seq: Seq, lane: Lane },
     Latest,
     Answer,
     Fleeting,
@@ -77,7 +77,7 @@ struct Epoch<'a> {
     queued: VecDeque<Ticket>,
     by_packet: BTreeMap<u16, Ticket>,
     /// Rows handed over and not acknowledged.
-    flying: BTreeMap<Seq, Instant>,
+    flying: BTreeMap<Seq, (Instant, Lane)>,
     /// Acknowledged rows, still stored.
     arrived: BTreeSet<Seq>,
     release_at: Option<Instant>,
@@ -258,12 +258,12 @@ impl Epoch<'_> {
     /// When to look up even if nothing happens.
     fn next_deadline(&self) -> Option<Instant> {
         self.since?;
-        let oldest = self.flying.values().min().map(|t| *t + self.desk.options.ack_timeout);
+        let oldest = self.flying.values().map(|(t, _)| *t).min().map(|t| t + self.desk.options.ack_timeout);
         let leaving = self.leaving.as_ref().map(|l| l.until);
         let certificates = self.certificates.map(|(at, _)| at);
-        let due = self.desk.next_due();
+        let due = self.desk.refused.next_due(Instant::now());
         let silence = Some(self.silence_due());
-        let confirming = self.confirming.as_ref().map(|c| c.look_at);
+        let confirming = self.confirming.as_ref().map(Confirming::due);
         [silence, oldest, leaving, due, certificates, confirming, self.look_at, self.release_at].into_iter().flatten().min()
     }
 
@@ -278,7 +278,7 @@ impl Epoch<'_> {
         } else if self.release_at.is_some_and(|at| at <= now) || self.arrived.len() >= self.window {
             self.release();
         }
-        if let Some((seq, sent)) = self.flying.iter().min_by_key(|(_, sent)| **sent)
+        if let Some((seq, (sent, _))) = self.flying.iter().min_by_key(|(_, (sent, _))| *sent)
             && now.saturating_duration_since(*sent) >= self.desk.options.ack_timeout
         {
             return Err(End::Ours(format!("row {seq} was never acknowledged")));
@@ -288,6 +288,7 @@ impl Epoch<'_> {
         }
         self.tune();
         self.tell_live();
+        self.look_for_forgotten(now);
         self.fill();
         Ok(())
     }
@@ -345,8 +346,8 @@ impl Epoch<'_> {
             return Err(End::Ours(format!("packet {packet} was sent, but not by us")));
         };
         if packet == 0 {
-            if let Ticket::Row { seq, .. } = ticket {
-                self.arrived(seq);
+            if let Ticket::Row { seq, lane } = ticket {
+                self.arrived(seq, lane);
             }
             return Ok(());
         }
@@ -361,7 +362,7 @@ impl Epoch<'_> {
             return Err(End::Ours(format!("packet {packet} was acknowledged, but never sent")));
         };
         self.hungry = true;
-        let Ticket::Row { seq, .. } = ticket else { return Ok(()) };
+        let Ticket::Row { seq, lane } = ticket else { return Ok(()) };
         let reason = match outcome {
             Outcome::Taken => None,
             Outcome::NoSubscriber if self.desk.options.no_subscriber == NoSubscriber::Deliver => None,
@@ -369,7 +370,7 @@ impl Epoch<'_> {
             Outcome::Refused(reason) => Some(reason),
         };
         let Some(reason) = reason else {
-            self.arrived(seq);
+            self.arrived(seq, lane);
             return Ok(());
         };
         count(&self.desk.ports.stats.refused);
@@ -380,15 +381,16 @@ impl Epoch<'_> {
         }
         self.desk.ports.stats.failed(format!("the broker refused row {seq}: {reason}"));
         self.flying.remove(&seq);
-        self.desk.put_off(seq);
+        self.desk.put_off(seq, lane);
         Ok(())
     }
 
-    fn arrived(&mut self, seq: Seq) {
+    fn arrived(&mut self, seq: Seq, lane: Lane) {
         self.flying.remove(&seq);
         self.desk.arrived(seq);
         self.settled = true;
-        if self.confirming.is_some() {
+        if let Some(confirming) = &mut self.confirming {
+            confirming.passed(seq, lane);
             return; // it stays until the back office has it too
         }
         self.arrived.insert(seq);
@@ -396,6 +398,7 @@ impl Epoch<'_> {
     }
 
     fn release(&mut self) {
+        self.tell_passed();
         let seqs: Vec<Seq> = self.arrived.iter().copied().collect();
         self.release_at = None;
         if seqs.is_empty() {
@@ -414,7 +417,7 @@ impl Epoch<'_> {
         self.release();
         let (reason, hung_up, unknown_protocol) = match ended {
             End::Left(parting) => {
-                self.desk.end_epoch(self.flying.keys().copied(), false);
+                self.desk.end_epoch(self.flying.iter().map(|(seq, (_, lane))| (*seq, *lane)), false);
                 return parting;
             }
             End::Ours(reason) => (reason, false, false),
@@ -422,7 +425,7 @@ impl Epoch<'_> {
         };
         let blamed = hung_up && self.sent_rows && !self.settled;
         let settled = self.settled || self.since.is_some_and(|t| t.elapsed() >= GOOD_AFTER);
-        self.desk.end_epoch(self.flying.keys().copied(), blamed);
+        self.desk.end_epoch(self.flying.iter().map(|(seq, (_, lane))| (*seq, *lane)), blamed);
         match self.leaving {
             Some(Leaving { then, .. }) => then,
             None => Parting::Failed(Failure { reason, connected: self.since.is_some(), settled, unknown_protocol }),

@@ -15,6 +15,13 @@ const ALERTS: [Lane; 1] = [Lane::Alert];
 const TEXT: [Lane; 2] = [Lane::Read, Lane::Health];
 const IMAGES: [Lane; 2] = [Lane::Patch, Lane::Overview];
 
+/// What one look into the outbox gave.
+struct Due {
+    rows: Vec<Envelope>,
+    /// The same look would not give the same again.
+    moved: bool,
+}
+
 impl Epoch<'_> {
     /// Messages in flight or about to be, of those that take a place in the window.
     fn in_window(&self) -> usize {
@@ -71,37 +78,56 @@ impl Epoch<'_> {
         }
     }
 
+    /// Rows that were refused and found no room in memory lie behind the cursors: now and then all is looked through again.
+    pub(super) fn look_for_forgotten(&mut self, now: Instant) {
+        if self.desk.refused.wants_a_look(now) {
+            self.start_over();
+        }
+    }
+
+    /// Looks through the store from its beginning. What is sent again is not of the moment any more.
+    pub(super) fn start_over(&mut self) {
+        match self.desk.ports.outlet.last_seq() {
+            Ok(last) => self.history = last,
+            Err(error) => return self.desk.storage_failed(&error.to_string()),
+        }
+        self.cursors.reset();
+        self.hungry = true;
+    }
+
     /// Sends what is due until the window is full or nothing is left.
     pub(super) fn fill(&mut self) {
         while (self.hungry || !self.desk.resend.is_empty()) && self.fill_once() {}
     }
 
-    /// One look into the outbox: text first, pictures only when no text waits. True when rows turned out to be unsendable, so
-    /// that there is room for others.
+    /// One look into the outbox: text first, pictures only when no text waits. True when not all of what was found could be sent, so
+    /// that there is room for others, and the next look will find others.
     fn fill_once(&mut self) -> bool {
         let window = self.desk.row_window(self.window);
         let room = window.saturating_sub(self.in_window());
-        if room == 0 || self.desk.is_choked() {
+        if room == 0 {
             return false;
         }
         let now = self.desk.ports.clock.now().utc;
-        let flying_images =
-            self.queued.iter().chain(self.by_packet.values()).filter(|t| matches!(t, Ticket::Row { image: true, .. }));
-        let image_room = usize::from(self.desk.options.images_in_flight.max(1)).saturating_sub(flying_images.count());
-        let due = self.due(room, image_room, now);
-        match due {
-            Ok(due) => {
+        let is_image = |t: &&Ticket| matches!(t, Ticket::Row { lane, .. } if lane.is_image());
+        let flying_images = self.queued.iter().chain(self.by_packet.values()).filter(is_image).count();
+        let image_room = usize::from(self.desk.options.images_in_flight.max(1)).saturating_sub(flying_images);
+        match self.due(room, image_room, now) {
+            Ok(Due { rows, moved }) => {
                 // A full answer may have left some behind; with the window full, the next acknowledgement asks again.
-                self.hungry = due.len() == room;
-                let asked = due.len();
-                let waiting: BTreeSet<Seq> = self.desk.waiting().collect();
+                self.hungry = rows.len() == room;
+                let asked = rows.len();
+                let now = Instant::now();
                 let mut sent = 0;
-                for envelope in due {
-                    let is_ready = !waiting.contains(&envelope.seq) && !self.flying.contains_key(&envelope.seq);
+                for envelope in rows {
+                    let seq = envelope.seq;
+                    let is_ready = !self.desk.refused.is_waiting(seq, now) && !self.has_taken(seq);
                     sent += usize::from(is_ready && self.send(envelope).is_some());
                 }
+                // Without one or the other the next look would find the same again.
+                let goes_on = (sent < asked || sent == 0) && (sent > 0 || moved);
                 self.hungry |= sent < asked;
-                sent < asked
+                goes_on
             }
             Err(error) => {
                 self.desk.storage_failed(&error.to_string());
@@ -112,44 +138,55 @@ impl Epoch<'_> {
         }
     }
 
-    /// What is to be sent next, at most `room` rows and of these `image_room` pictures: alerts, what was asked for again by number,
-    /// other text, pictures. Moves the cursors past what it gives.
-    fn due(&mut self, room: usize, mut image_room: usize, now: UtcTime) -> Result<Vec<Envelope>, OutboxError> {
-        let outlet = &mut self.desk.ports.outlet;
-        let mut due = outlet.next(&ALERTS, &self.cursors, room, now)?;
-        // Rows that were put off and have come due lie behind the cursors, as do those that somebody wants again.
-        let again = self.desk.due().chain(self.desk.resend.iter().copied());
-        let again = again.filter(|s| !self.flying.contains_key(s) && !self.arrived.contains(s));
-        let again: BTreeSet<Seq> = again.take(room - due.len()).collect();
-        if !again.is_empty() {
-            let numbers: Vec<Seq> = again.iter().copied().collect();
-            let found = self.desk.ports.outlet.fetch(&numbers, now)?;
-            let stored: BTreeSet<Seq> = found.iter().map(|e| e.seq).collect();
-            self.desk.gone(again.difference(&stored).copied());
-            for envelope in found {
-                // Pictures that find no room stay asked for.
-                let is_image = envelope.draft.lane.is_image();
-                if !is_image || image_room > 0 {
-                    image_room -= usize::from(is_image);
-                    due.push(envelope);
-                }
-            }
+    /// Whether a row is on its way or has just arrived.
+    fn has_taken(&self, seq: Seq) -> bool {
+        self.flying.contains_key(&seq) || self.arrived.contains(&seq)
+    }
+
+    /// What is to be sent next, at most `room` rows and of these `image_room` pictures: alerts, text that lies behind the cursors (put
+    /// off and due, or asked for by number), other text, pictures in the same order. Moves the cursors past what it gives, and reads no
+    /// more than that.
+    fn due(&mut self, room: usize, image_room: usize, now: UtcTime) -> Result<Due, OutboxError> {
+        let before = self.cursors;
+        let mut gone = false;
+        let mut rows = self.desk.ports.outlet.next(&ALERTS, &before, room, now)?;
+        gone |= self.fetch_again(false, room - rows.len(), &mut rows, now)?;
+        self.fetch_new(&TEXT, room - rows.len(), &mut rows, now)?;
+        let most = rows.len() + image_room.min(room - rows.len());
+        gone |= self.fetch_again(true, most - rows.len(), &mut rows, now)?;
+        self.fetch_new(&IMAGES, most - rows.len(), &mut rows, now)?;
+        rows.iter().for_each(|envelope| self.cursors.pass(envelope.draft.lane, envelope.seq));
+        Ok(Due { rows, moved: gone || self.cursors != before })
+    }
+
+    /// Rows beyond the cursors, of those lanes that are not refused as a whole.
+    fn fetch_new(&mut self, lanes: &[Lane], room: usize, rows: &mut Vec<Envelope>, now: UtcTime) -> Result<(), OutboxError> {
+        if room > 0 && lanes.iter().all(|lane| !self.desk.refused.is_choked(*lane, Instant::now())) {
+            rows.extend(self.desk.ports.outlet.next(lanes, &self.cursors, room, now)?);
         }
-        let outlet = &mut self.desk.ports.outlet;
-        due.extend(outlet.next(&TEXT, &self.cursors, room - due.len(), now)?);
-        image_room = image_room.min(room - due.len());
-        if image_room > 0 {
-            due.extend(outlet.next(&IMAGES, &self.cursors, image_room, now)?);
+        Ok(())
+    }
+
+    /// Rows behind the cursors. True when some turned out to have left.
+    fn fetch_again(&mut self, images: bool, room: usize, rows: &mut Vec<Envelope>, now: UtcTime) -> Result<bool, OutboxError> {
+        let again = self.desk.again(images).filter(|s| !self.has_taken(*s) && rows.iter().all(|e| e.seq != *s));
+        let again: BTreeSet<Seq> = again.take(room).collect();
+        if again.is_empty() {
+            return Ok(false);
         }
-        due.iter().for_each(|envelope| self.cursors.pass(envelope.draft.lane, envelope.seq));
-        Ok(due)
+        let numbers: Vec<Seq> = again.iter().copied().collect();
+        let found = self.desk.ports.outlet.fetch(&numbers, now)?;
+        let stored: BTreeSet<Seq> = found.iter().map(|e| e.seq).collect();
+        self.desk.gone(again.difference(&stored).copied());
+        rows.extend(found);
+        Ok(stored.len() < again.len())
     }
 
     /// Hands a row to the client; none when it can't be sent (noted).
     fn send(&mut self, envelope: Envelope) -> Option<Seq> {
         let Envelope { seq, draft, prev, proof, .. } = envelope;
-        let historical = seq.get() <= self.history;
-        let image = draft.lane.is_image();
+        let historical = seq.get() <= self.history || self.desk.is_late(seq);
+        let lane = draft.lane;
         let prepared = self.link.prepare(Message {
             topic: draft.topic.clone(),
             acknowledged: draft.qos == Qos::AtLeastOnce,
@@ -167,22 +204,22 @@ impl Epoch<'_> {
             ..Message::default()
         });
         if prepared.bytes > self.max_packet {
-            self.desk.dead_letter(seq, &draft.topic, prepared.bytes, self.max_packet);
+            self.desk.dead_letter((seq, lane), &draft.topic, prepared.bytes, self.max_packet);
             return None;
         }
         match self.link.publish(prepared) {
             Ok(()) => {
-                self.desk.sent(draft.lane, seq);
+                self.desk.sent(lane, seq);
                 self.desk.resend.remove(&seq);
                 self.sent_rows = true;
-                self.queued.push_back(Ticket::Row { seq, image });
-                self.flying.insert(seq, Instant::now());
+                self.queued.push_back(Ticket::Row { seq, lane });
+                self.flying.insert(seq, (Instant::now(), lane));
                 Some(seq)
             }
             // The client's queue is larger than the window, so this is a topic that MQTT does not allow.
             Err(_) => {
                 self.desk.ports.stats.failed(format!("row {seq} can't be published under its topic"));
-                self.desk.put_off(seq);
+                self.desk.put_off(seq, lane);
                 None
             }
         }
