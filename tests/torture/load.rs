@@ -73,7 +73,7 @@ fn torture_13_backlog() {
     let acknowledged = proxy.acknowledged();
     bench.wait_for("the whole backlog", || proxy.acknowledged() - acknowledged >= backlog || bench.outbox().0 == 0);
     let (wire, rows) = (began.elapsed(), proxy.acknowledged() - acknowledged);
-    bench.drain();
+    bench.wait_for("the last confirmation", || bench.outbox().0 == 0);
     let confirmed = began.elapsed();
     #[allow(clippy::cast_precision_loss)] // a hundred thousand
     let rate = rows as f64 / wire.as_secs_f64();
