@@ -55,7 +55,7 @@ pub(crate) enum View {
     Road,
     /// Listed vehicles, ten pictures a second.
     Traffic,
-    /// One empty picture, then nothing.
+    /// An empty road, a picture every two seconds.
     Quiet,
 }
 
@@ -139,7 +139,7 @@ impl Bench {
         let (path, rest) = match view {
             View::Road => (road.join("road"), "interval_ms = 99\npace = 'lossless'\nat_end = 'repeat'".to_owned()),
             View::Traffic => (road.join("traffic"), "interval_ms = 99\npace = 'real_time'\nat_end = 'repeat'".to_owned()),
-            View::Quiet => (road.join("blank.bmp"), "interval_ms = 99\npace = 'lossless'\nat_end = 'stop'".to_owned()),
+            View::Quiet => (road.join("blank.bmp"), "interval_ms = 2000\npace = 'real_time'\nat_end = 'repeat'".to_owned()),
         };
         let confirm = match self.confirm {
             Confirm::Broker => "",
@@ -148,7 +148,7 @@ impl Bench {
         let text = format!(
             "org = 'o'\ndevice = 'd'\nstate_dir = '{state}'\n[models]\ndir = '{models}'\nonnxruntime = '{ort}'\n\
              detector_input = '512x288'\nreaders = 1\n[vision]\nmotion_gate = false\n\
-             [passage]\nsettle_ms = 100\nsettle_hidden_ms = 100\nsame_vehicle_ms = 0\nhidden_memory_s = 0\n\
+             [passage]\nsettle_ms = {settle_ms}\nsettle_hidden_ms = 100\nsame_vehicle_ms = 0\nhidden_memory_s = 0\n\
              [alert]\ncool_down_s = 0\n[hotlist]\nfile = '{hotlist}'\n[health]\nperiod_s = 5\n{confirm}\
              [[camera]]\nid = 'road'\nkind = 'stills'\npath = '{path}'\n{rest}\n\
              {extra}\n[mqtt]\nhost = '{host}'\nport = {port}\nkeep_alive_s = 5\n{mqtt}\n",
@@ -157,6 +157,8 @@ impl Bench {
             ort = program::onnxruntime().display(),
             hotlist = program::demo("hotlist.csv").display(),
             path = path.display(),
+            // More than the time between two pictures.
+            settle_ms = if view == View::Quiet { 2500 } else { 100 },
             extra = self.extra,
             host = self.host,
             port = self.port,
@@ -207,11 +209,12 @@ impl Bench {
         lines[lines.len().saturating_sub(30)..].join("\n")
     }
 
-    /// Rows in the outbox, and the last number given; zeros while there is none.
+    /// What is still to be told (rows, and numbers that are missing), and the last number given; zeros while there is no outbox.
     pub(crate) fn outbox(&self) -> (u64, u64) {
         let look = || {
             let outlet = Outlet::open(&self.state, None)?;
-            Ok::<_, kerbside::outbox::OutboxError>((outlet.stats()?.rows(), outlet.last_seq()?))
+            let stats = outlet.stats()?;
+            Ok::<_, kerbside::outbox::OutboxError>((stats.rows() + stats.undeclared, outlet.last_seq()?))
         };
         look().unwrap_or((0, 0))
     }
