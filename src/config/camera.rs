@@ -10,7 +10,7 @@ use crate::ident::CameraId;
 use crate::publish::wire::Site;
 
 /// Checks and resolves one camera.
-pub(super) fn resolve(c: &mut Checker<'_>, config: &RawConfig, index: usize, raw: &RawCamera) -> Option<CameraSettings> {
+pub(super) fn resolve(c: &mut Checker<'_>, nas: Site, index: usize, raw: &RawCamera) -> Option<CameraSettings> {
     let key = |name: &str| format!("camera[{index}].{name}");
     c.id(&key("id"), &raw.id);
     let path = c.existing(&key("path"), &raw.path);
@@ -21,19 +21,27 @@ pub(super) fn resolve(c: &mut Checker<'_>, config: &RawConfig, index: usize, raw
     let at_end = c.choice(&key("at_end"), &raw.at_end, &[("stop", AtEnd::Stop), ("repeat", AtEnd::Repeat)]);
     let buffers = c.integer(&key("buffers"), raw.buffers, 6, 256);
     let region = (!raw.calibration.is_empty()).then(|| calibration(c, &key("calibration"), &raw.calibration)).flatten();
-    let mut number = |key: &str, value: i64| Some(c.integer::<u32>(key, value, 0, i64::from(u32::MAX))).filter(|n| *n > 0);
-    let mut site = Site {
-        feed_id: number("nas.feed_id", config.nas.feed_id),
-        source_id: number("nas.source_id", config.nas.source_id),
-        camera_id: number(&key("nas_camera_id"), raw.nas_camera_id),
-        position: None,
-    };
+    let mut site = Site { camera_id: number(c, &key("nas_camera_id"), raw.nas_camera_id), ..nas };
     let (latitude, longitude) = (raw.latitude_deg, raw.longitude_deg);
     c.number(&key("latitude_deg"), latitude, -90.0, 90.0);
     c.number(&key("longitude_deg"), longitude, -180.0, 180.0);
     // No road runs through the place where both are 0.
     site.position = Some((latitude, longitude)).filter(|place| *place != (0.0, 0.0));
     Some(CameraSettings { id: CameraId::new(&raw.id)?, source, pace, at_end, buffers, region, site })
+}
+
+/// The `[nas]` table: what all cameras of the box have in common.
+pub(super) fn nas(c: &mut Checker<'_>, raw: &RawConfig) -> Site {
+    Site {
+        feed_id: number(c, "nas.feed_id", raw.nas.feed_id),
+        source_id: number(c, "nas.source_id", raw.nas.source_id),
+        ..Site::default()
+    }
+}
+
+/// A number that is none where it is 0.
+fn number(c: &mut Checker<'_>, key: &str, value: i64) -> Option<u32> {
+    Some(c.integer(key, value, 0, i64::from(u32::MAX))).filter(|n| *n > 0)
 }
 
 /// Reads a calibration profile: for now, where plates are looked for.

@@ -272,8 +272,9 @@ pub(super) fn resolve(raw: &RawConfig, base: &Path) -> Result<Settings, Vec<Faul
             );
         }
     }
+    let nas = super::camera::nas(&mut c, raw);
     let cameras: Vec<CameraSettings> =
-        raw.camera.iter().enumerate().filter_map(|(i, camera)| super::camera::resolve(&mut c, raw, i, camera)).collect();
+        raw.camera.iter().enumerate().filter_map(|(i, camera)| super::camera::resolve(&mut c, nas, i, camera)).collect();
     if raw.camera.is_empty() {
         c.fault("camera", "there is none; add a [[camera]] table with id, kind and path");
     }

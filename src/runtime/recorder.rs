@@ -121,6 +121,8 @@ pub struct RecorderStats {
     pub stalled: AtomicBool,
     /// Moment of the last turn of its loop, nanoseconds of the monotonic clock: for the watchdog.
     pub beat_nanos: AtomicU64,
+    /// Set when every outcome is on disk: all senders are gone and the queue is empty.
+    pub done: AtomicBool,
     /// Set when the store was damaged under the running daemon: a restart salvages it, nothing else does.
     pub damaged: AtomicBool,
 }
@@ -132,7 +134,7 @@ pub struct Recorder {
     pub clerk: Clerk,
     /// Makes them durable.
     pub outbox: Outbox,
-    /// Where outcomes come from; the thread ends when all senders are gone and the queue is empty.
+    /// Where outcomes come from.
     pub outcomes: Receiver<Outcome>,
     /// Entries of the audit log, made durable as well.
     pub audits: Receiver<AuditMessage>,
@@ -144,6 +146,9 @@ pub struct Recorder {
     pub clock: Arc<dyn Clock>,
     /// Counters for health.
     pub stats: Arc<RecorderStats>,
+    /// Set when the daemon stops: the thread ends then, once all senders are gone and the queue is empty. A box whose clips have ended
+    /// goes on telling gaps and audit entries until then.
+    pub stop: Arc<AtomicBool>,
     /// Set when waiting for a refusing disk must end: shutdown with a deadline.
     pub give_up: Arc<AtomicBool>,
     /// When to look next for what is too old.
@@ -156,6 +161,8 @@ pub struct Recorder {
 const REPORTS: u64 = 16;
 /// Gaps that don't fill a report are told this often.
 const REPORT_EVERY: Duration = Duration::from_secs(5);
+/// Between two turns when no more outcomes can come.
+const IDLE: Duration = Duration::from_millis(50);
 /// Between two looks for what is too old.
 const EXPIRE_EVERY: Duration = Duration::from_mins(1);
 
@@ -163,7 +170,7 @@ const EXPIRE_EVERY: Duration = Duration::from_mins(1);
 const GROUP: usize = 16;
 
 impl Recorder {
-    /// Records until all senders are gone. Nothing that was taken from the queue is dropped while the disk refuses, unless
+    /// Records until all senders are gone and the daemon stops. Nothing that was taken from the queue is dropped while the disk refuses, unless
     /// told to give up.
     pub fn run(mut self) {
         loop {
@@ -174,7 +181,14 @@ impl Recorder {
             let first = match taken {
                 Ok(outcome) => outcome,
                 Err(RecvTimeoutError::Timeout) => continue,
-                Err(RecvTimeoutError::Disconnected) => return,
+                Err(RecvTimeoutError::Disconnected) => {
+                    self.stats.done.store(true, Ordering::Relaxed);
+                    if self.stop.load(Ordering::Relaxed) {
+                        return;
+                    }
+                    std::thread::sleep(IDLE);
+                    continue;
+                }
             };
             let batch: Vec<Outcome> = std::iter::once(first).chain(self.outcomes.try_iter().take(GROUP - 1)).collect();
             // Alerts are safe and on their way before the first picture of the batch is packed.
@@ -198,7 +212,16 @@ impl Recorder {
             drop(self.outbox.commit(&[], now));
         }
         for _ in 0..REPORTS {
-            let gaps = self.outbox.untold_gaps(wire::MAX_GAPS_A_MESSAGE as u64, REPORTS).unwrap_or_default();
+            let gaps = match self.outbox.untold_gaps(wire::MAX_GAPS_A_MESSAGE as u64, REPORTS) {
+                Ok(gaps) => gaps,
+                Err(e) => {
+                    if now.mono >= self.next_report {
+                        tracing::error!("gaps can't be read, and so not told: {e}");
+                        self.next_report = now.mono.plus(REPORT_EVERY);
+                    }
+                    return;
+                }
+            };
             // A few gaps wait for company: in a full outbox each report costs the room of a row, which is a gap again.
             if gaps.is_empty() || (gaps.len() < wire::MAX_GAPS_A_MESSAGE && now.mono < self.next_report) {
                 return;

@@ -189,6 +189,7 @@ impl Daemon {
         )?;
         let outlet = outbox.outlet()?;
 
+        let stop_capture = Arc::new(AtomicBool::new(false));
         let give_up = Arc::new(AtomicBool::new(false));
         let recorder_stats = Arc::new(RecorderStats::default());
         let (outcomes, queue) = sync_channel(OUTCOME_QUEUE);
@@ -201,6 +202,7 @@ impl Daemon {
             wake,
             clock: Arc::clone(&clock),
             stats: Arc::clone(&recorder_stats),
+            stop: Arc::clone(&stop_capture),
             give_up: Arc::clone(&give_up),
             next_expiry: now.mono,
             next_report: now.mono,
@@ -208,7 +210,6 @@ impl Daemon {
         let recorder = spawn("recorder".into(), move || recorder.run())?;
 
         let mut gauges = Gauges::new(recorder_stats, mqtt);
-        let stop_capture = Arc::new(AtomicBool::new(false));
         let hotlists = keeper.map(|(keeper, from)| {
             let stale_after = settings.hotlist.stale_after;
             let thread = HotlistThread {
@@ -342,9 +343,9 @@ impl Daemon {
         self.outlet.stats()
     }
 
-    /// Whether all outcomes are committed: the recorder has ended after the readers.
+    /// Whether all outcomes are committed: no more can come, and the recorder's queue is empty.
     pub fn recorded(&self) -> bool {
-        self.recorder.as_ref().is_none_or(JoinHandle::is_finished)
+        self.gauges.recorder.done.load(Ordering::Relaxed)
     }
 
     /// Counters of all threads.

@@ -12,13 +12,9 @@ use std::time::Duration;
 use crate::support::fake_broker::{self, Answer};
 use crate::support::mosquitto::Mosquitto;
 use crate::support::proxy::Proxy;
-use crate::support::publisher::{self, BASE, Listener, Publisher, draft, options, wait_for};
+use crate::support::publisher::{self, BASE, Listener, Publisher, draft, options, reads, wait_for};
 use kerbside::outbox::{GapReason, Lane, Qos};
 use kerbside::publish::mqtt::{Live, NoSubscriber, Outbound, Subscriber, SubscriberOptions};
-
-fn reads(from: u64, count: u64) -> Vec<kerbside::outbox::Draft> {
-    (from..from + count).map(|n| draft(Lane::Read, n)).collect()
-}
 
 #[test]
 fn rows_arrive_in_lane_and_sequence_order_with_their_properties() {

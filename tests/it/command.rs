@@ -157,3 +157,34 @@ fn the_outbox_is_shown_checked_exported_and_purged_on_a_live_and_on_a_stopped_bo
     let (code, _, stderr) = outbox(dir.path(), &["verify"]);
     assert!(code == Some(70) && stderr.contains("digest does not fit"), "{stderr}");
 }
+
+#[test]
+fn command_line_purge_is_told_by_a_box_whose_clip_has_ended() {
+    let mut broker = Mosquitto::start("");
+    broker.kill();
+    let dir = tempfile::tempdir().unwrap();
+    let config = program::configuration(dir.path(), broker.port, "no_subscriber = 'hold'\n");
+    let daemon = Daemon::start(dir.path(), &config);
+    let next = || {
+        let (code, stdout, _) = outbox(dir.path(), &["status", "--json"]);
+        if code == Some(0) { serde_json::from_str::<Value>(&stdout).unwrap()["next_seq"].as_u64().unwrap() } else { 0 }
+    };
+    // All ten vehicles, each with two pictures, and then nothing more.
+    let mut last = (0, std::time::Instant::now());
+    wait_for("the end of the clip", || {
+        let now = next();
+        if now != last.0 {
+            last = (now, std::time::Instant::now());
+        }
+        now > 30 && last.1.elapsed() > std::time::Duration::from_secs(4)
+    });
+    assert_eq!(outbox(dir.path(), &["purge", "--lane", "patch", "--yes"]).0, Some(0));
+    broker.restart();
+    let listener = Listener::start(broker.port, "tap", Qos::AtLeastOnce);
+    wait_for("the gaps", || {
+        let gaps = listener.seen().into_iter().filter(|m| m.schema.as_deref() == Some("kerbside.gap/1"));
+        let told = gaps.flat_map(|m| serde_json::from_slice::<Value>(&m.payload).unwrap()["gaps"].as_array().unwrap().clone());
+        told.filter(|g| g["reason"] == "purged").map(|g| g["count"].as_u64().unwrap()).sum::<u64>() >= 10
+    });
+    assert_eq!(daemon.stop(), Some(0));
+}

@@ -10,13 +10,13 @@ use std::time::{Duration, Instant};
 
 use kerbside::clock::{Clock, SystemClock};
 use kerbside::outbox::chain::StreamId;
-use kerbside::outbox::{Draft, GapReason, Lane, Qos, Seq};
+use kerbside::outbox::{GapReason, Lane, Qos, Seq};
 use kerbside::publish::mqtt::{BackOffice, Confirm, Live, MqttOptions, Outbound, Subscriber, SubscriberOptions};
 use kerbside::publish::wire::{AckMessage, Message};
 
 use crate::support::mosquitto::Mosquitto;
 use crate::support::proxy::Proxy;
-use crate::support::publisher::{self, Listener, Publisher, draft, wait_for};
+use crate::support::publisher::{self, Listener, Publisher, draft, reads, wait_for};
 use crate::support::receiver::Receiver;
 
 const TOPIC: &str = "kerbside/v1/o/d/ack";
@@ -26,10 +26,6 @@ fn options(port: u16, wait_ms: u64) -> MqttOptions {
     let wait = Duration::from_millis(wait_ms);
     options.confirm = Confirm::BackOffice(BackOffice { topic: TOPIC.into(), device: "d".into(), wait });
     options
-}
-
-fn reads(count: u64) -> Vec<Draft> {
-    (0..count).map(|n| draft(Lane::Read, n)).collect()
 }
 
 fn ack(device: &str, stream: StreamId, watermark: u64) -> Vec<u8> {
@@ -56,7 +52,7 @@ fn nothing_leaves_without_the_watermark() {
     let dir = Arc::new(tempfile::tempdir().unwrap());
     let mut publisher = Publisher::start_with(options(broker.port, 60_000), &dir, &[]);
     let stream = publisher.outbox.outlet().unwrap().stream();
-    publisher.commit(&reads(2000));
+    publisher.commit(&reads(0, 2000));
     wait_for("the broker's word for all", || publisher.counters().acknowledged == 2000);
     assert_eq!((publisher.stored().rows(), publisher.counters().confirmed), (2000, None));
     say(broker.port, &[ack("d", stream, 1500)]);
@@ -81,7 +77,7 @@ fn forged_acknowledgements_delete_nothing() {
     let broker = Mosquitto::start("");
     let mut publisher = Publisher::start(options(broker.port, 60_000));
     let stream = publisher.outbox.outlet().unwrap().stream();
-    publisher.commit(&reads(40));
+    publisher.commit(&reads(0, 40));
     wait_for("the broker's word for all", || publisher.counters().acknowledged == 40);
     let other: StreamId = "0011223344556677".parse().unwrap();
     let huge = String::from_utf8(ack("d", stream, 1)).unwrap().replace("\"watermark\":1", "\"watermark\":18446744073709551615");
@@ -100,7 +96,7 @@ fn forged_acknowledgements_delete_nothing() {
     }
     assert_eq!((publisher.stored().rows(), publisher.counters().confirmed), (40, None));
     // What the back office has and was never given here was given before a backup was restored: no new row gets such a number.
-    assert!(publisher.commit(&reads(1))[0].get() > 41);
+    assert!(publisher.commit(&reads(0, 1))[0].get() > 41);
     let gaps = publisher.outbox.outlet().unwrap().gaps(9).unwrap();
     assert!(gaps.iter().any(|g| g.reason == GapReason::Damaged && g.first.get() <= 41 && g.last.get() >= 41), "{gaps:?}");
     let last = publisher.outbox.outlet().unwrap().last_seq().unwrap();
@@ -116,7 +112,7 @@ fn what_is_not_confirmed_is_sent_again_ever_more_rarely_and_not_while_it_flies()
     let listener = Listener::start(broker.port, "l", Qos::AtLeastOnce);
     let mut publisher = Publisher::start(options(broker.port, 200));
     let stream = publisher.outbox.outlet().unwrap().stream();
-    publisher.commit(&reads(10));
+    publisher.commit(&reads(0, 10));
     let begun = Instant::now();
     wait_for("three more rounds", || listener.seqs().len() == 40);
     // 200, 400 and 800 ms, each found a quarter of the base late at most, and a busy machine.
@@ -137,7 +133,7 @@ fn what_is_not_confirmed_is_sent_again_ever_more_rarely_and_not_while_it_flies()
     let mut publisher = Publisher::start(options(proxy.port, 100));
     wait_for("a connection", || publisher.counters().connected_since.is_some());
     proxy.black_hole(true);
-    publisher.commit(&reads(5));
+    publisher.commit(&reads(0, 5));
     std::thread::sleep(Duration::from_millis(800));
     assert_eq!((publisher.counters().published, publisher.counters().resent), (5, 0));
     proxy.black_hole(false);
@@ -172,7 +168,7 @@ fn slow_way(target: u16, pause: Duration) -> u16 {
 fn nothing_is_sent_again_before_all_was_sent_once() {
     let broker = Mosquitto::start("");
     let listener = Listener::start(broker.port, "l", Qos::AtLeastOnce);
-    let mut drafts = reads(100);
+    let mut drafts = reads(0, 100);
     drafts.extend((100..180).map(|n| draft(Lane::Patch, n)));
     let dir = Arc::new(tempfile::tempdir().unwrap());
     let port = slow_way(broker.port, Duration::from_millis(10));
@@ -190,7 +186,7 @@ fn nothing_is_sent_again_before_all_was_sent_once() {
 fn a_report_of_gaps_that_the_broker_has_makes_room_for_the_next() {
     let broker = Mosquitto::start("");
     let mut publisher = Publisher::start(options(broker.port, 60_000));
-    let seqs = publisher.commit(&reads(5));
+    let seqs = publisher.commit(&reads(0, 5));
     wait_for("the broker's word", || publisher.counters().acknowledged == 5);
     let now = SystemClock.now();
     let mut outlet = publisher.outbox.outlet().unwrap();
@@ -200,7 +196,7 @@ fn a_report_of_gaps_that_the_broker_has_makes_room_for_the_next() {
     publisher.outbox.commit_report(draft(Lane::Read, 5), &gaps, now).unwrap();
     outlet.lose(&seqs[3..4], GapReason::Damaged, now.utc).unwrap();
     assert_eq!(publisher.outbox.untold_gaps(9, 1).unwrap(), [], "one at a time");
-    publisher.commit(&reads(1));
+    publisher.commit(&reads(0, 1));
     wait_for("room for the next", || publisher.outbox.untold_gaps(9, 1).unwrap().len() == 1);
     assert_eq!(publisher.counters().confirmed, None);
 }
@@ -211,7 +207,7 @@ fn what_somebody_wants_again_is_not_of_the_moment() {
     let listener = Listener::start(broker.port, "l", Qos::AtLeastOnce);
     let mut publisher = Publisher::start(options(broker.port, 60_000));
     wait_for("a connection", || publisher.counters().connected_since.is_some());
-    let mut drafts = reads(2);
+    let mut drafts = reads(0, 2);
     drafts.extend([draft(Lane::Alert, 2), draft(Lane::Patch, 3), draft(Lane::Overview, 4)]);
     let seqs = publisher.commit(&drafts);
     wait_for("all of them", || publisher.counters().acknowledged == 5);
@@ -235,14 +231,14 @@ fn a_broker_that_forgets_what_it_acknowledged_loses_nothing() {
     let mut publisher = Publisher::start(options(broker.port, 500));
     let (kills, each) = (6, 100);
     for round in 1..=kills {
-        publisher.commit(&reads(each / 2));
+        publisher.commit(&reads(0, each / 2));
         // Now and then the receiver is away: the broker takes the rows, and has them only until it dies.
         if round % 3 == 0 {
             receiver.kill();
         }
         wait_for("some of the broker's word", || publisher.counters().published >= (round - 1) * each + 10);
         broker.kill();
-        publisher.commit(&reads(each / 2));
+        publisher.commit(&reads(0, each / 2));
         broker.restart();
         if round % 3 == 0 {
             receiver.restart();

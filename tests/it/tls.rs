@@ -8,7 +8,7 @@ use kerbside::publish::mqtt::{MqttOptions, SubscriberOptions};
 
 use crate::support::mosquitto::Mosquitto;
 use crate::support::pki::{Pki, put};
-use crate::support::publisher::{self, BASE, Listener, Publisher, draft, wait_for};
+use crate::support::publisher::{self, BASE, Listener, Publisher, draft, reads, wait_for};
 
 fn options(port: u16, id: &str, pki: &Pki, ca: &str, name: Option<&str>) -> MqttOptions {
     let mut options = publisher::options(port, id);
@@ -21,10 +21,6 @@ fn listener(port: u16, pki: &Pki) -> Listener {
     let mut broker = publisher::broker(port, "l");
     broker.transport = pki.client("ca", Some("office"));
     Listener::start_with(SubscriberOptions::new(broker, vec![format!("{BASE}/#")], Qos::AtLeastOnce))
-}
-
-fn reads(from: u64, count: u64) -> Vec<kerbside::outbox::Draft> {
-    (from..from + count).map(|n| draft(Lane::Read, n)).collect()
 }
 
 /// Waits for something to be said of a connection that does not come about, and gives it.

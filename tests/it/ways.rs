@@ -11,11 +11,7 @@ use kerbside::publish::mqtt::{Live, NoSubscriber, Place, SubscriberOptions, Vers
 use crate::support::fake_broker::{self, Answer};
 use crate::support::mosquitto::{Mosquitto, free_port};
 use crate::support::proxy::Proxy;
-use crate::support::publisher::{self, BASE, Listener, Publisher, draft, options, wait_for};
-
-fn reads(from: u64, count: u64) -> Vec<kerbside::outbox::Draft> {
-    (from..from + count).map(|n| draft(Lane::Read, n)).collect()
-}
+use crate::support::publisher::{self, BASE, Listener, Publisher, draft, options, reads, wait_for};
 
 /// What the listener is told, whichever of both ends speaks MQTT 3.1.1.
 #[test]
@@ -28,6 +24,8 @@ fn messages_are_the_same_over_mqtt_3_1_1() {
     let mut options = options(broker.port, "p");
     options.broker.version = Version::ThreeOneOne;
     let mut publisher = Publisher::start(options);
+    // What is committed before a connection is historical.
+    wait_for("a connection", || publisher.counters().connected_since.is_some());
     let mut drafts = reads(0, 50);
     drafts.push(draft(Lane::Alert, 50));
     let mut picture = draft(Lane::Overview, 51);

@@ -41,6 +41,11 @@ pub fn draft(lane: Lane, n: u64) -> Draft {
     }
 }
 
+/// Drafts of the read lane, `from` to `from + count`.
+pub fn reads(from: u64, count: u64) -> Vec<Draft> {
+    (from..from + count).map(|n| draft(Lane::Read, n)).collect()
+}
+
 /// A runtime as the net thread has it.
 pub fn runtime() -> tokio::runtime::Runtime {
     tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap()
