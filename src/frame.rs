@@ -3,7 +3,7 @@
 //! A [`FramePool`] owns every frame buffer of a camera or a clip; capture takes a [`Lease`], fills it, and makes it a
 //! [`Frame`], which is cheap to clone and gives its buffer back when the last clone is dropped. When all buffers are
 //! out, the pool refuses: capture drops that frame and counts it, memory never grows past the pool.
-//! No pixel is interpreted here.
+//! No pixel is interpreted here; in which of two ways they lie is their [`Layout`].
 
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -14,6 +14,48 @@ use crate::ident::{CameraId, FrameSeq};
 
 /// The largest frame side we take, pixels: no camera in our field has more, and a picture that claims more is a mistake.
 pub const MAX_SIDE_PX: usize = 16_384;
+
+/// How pixels lie in a buffer. Rows go from the top and have no padding between them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Layout {
+    /// Three bytes a pixel: blue, green, red.
+    Bgr,
+    /// As decoders give it: a plane of luma, then two planes of half its width and height, blue difference and red difference
+    /// (ITU-R BT.601). Both sides are even.
+    I420 {
+        /// Luma is 0 to 255 as in JPEG, not 16 to 235 as in broadcast video.
+        full_range: bool,
+    },
+}
+
+impl Layout {
+    /// Bytes of a picture; none where the layout can't have such sides.
+    pub const fn bytes(self, width: usize, height: usize) -> Option<usize> {
+        match self {
+            Self::Bgr => Some(width * height * 3),
+            Self::I420 { .. } if width.is_multiple_of(2) && height.is_multiple_of(2) => Some(width * height * 3 / 2),
+            Self::I420 { .. } => None,
+        }
+    }
+}
+
+/// The pixels of a frame, by their layout.
+#[derive(Clone, Copy, Debug)]
+pub enum Pixels<'a> {
+    /// `height` rows of `width` pixels, three bytes each: blue, green, red.
+    Bgr(&'a [u8]),
+    /// Planes, as [`Layout::I420`] has them.
+    I420 {
+        /// `height` rows of `width` bytes.
+        luma: &'a [u8],
+        /// Blue difference: `height / 2` rows of `width / 2` bytes.
+        blue: &'a [u8],
+        /// Red difference: likewise.
+        red: &'a [u8],
+        /// As [`Layout::I420`] says.
+        full_range: bool,
+    },
+}
 
 /// A fixed number of reusable pixel buffers.
 #[derive(Clone)]
@@ -32,12 +74,18 @@ impl FramePool {
         Self { shelf: Arc::new(Mutex::new(Shelf { free: Vec::with_capacity(buffers), to_make: buffers })) }
     }
 
-    /// A buffer for `width` × `height` pixels, three bytes each; none when all are on loan, or the size is zero or
-    /// beyond [`MAX_SIDE_PX`]. Its old content is still in it.
+    /// A buffer for `width` × `height` pixels, blue, green, red; see [`Self::lease_as`].
     pub fn lease(&self, width: usize, height: usize) -> Option<Lease> {
+        self.lease_as(Layout::Bgr, width, height)
+    }
+
+    /// A buffer for `width` × `height` pixels; none when all are on loan, or the size is zero or beyond [`MAX_SIDE_PX`], or odd
+    /// where the layout has no odd sides. Its old content is still in it.
+    pub fn lease_as(&self, layout: Layout, width: usize, height: usize) -> Option<Lease> {
         if !(1..=MAX_SIDE_PX).contains(&width) || !(1..=MAX_SIDE_PX).contains(&height) {
             return None;
         }
+        let length = layout.bytes(width, height)?;
         let mut bytes = {
             let mut shelf = self.lock();
             match shelf.free.pop() {
@@ -49,8 +97,8 @@ impl FramePool {
                 None => return None,
             }
         };
-        bytes.resize(width * height * 3, 0);
-        Some(Lease { bytes, width, height, pool: self.clone() })
+        bytes.resize(length, 0);
+        Some(Lease { bytes, layout, width, height, pool: self.clone() })
     }
 
     /// Buffers that could be leased right now.
@@ -74,15 +122,32 @@ impl fmt::Debug for FramePool {
 /// One buffer out of the pool; goes back when dropped.
 pub struct Lease {
     bytes: Vec<u8>,
+    layout: Layout,
     width: usize,
     height: usize,
     pool: FramePool,
 }
 
 impl Lease {
-    /// Rows from the top, three bytes a pixel: blue, green, red. No padding between rows.
-    pub fn bgr_mut(&mut self) -> &mut [u8] {
+    /// All bytes, in the order of its layout.
+    pub fn bytes_mut(&mut self) -> &mut [u8] {
         &mut self.bytes
+    }
+
+    /// All bytes of a buffer that was leased by [`FramePool::lease`]: three a pixel, blue, green, red.
+    pub fn bgr_mut(&mut self) -> &mut [u8] {
+        debug_assert_eq!(self.layout, Layout::Bgr);
+        &mut self.bytes
+    }
+
+    /// How its pixels lie.
+    pub const fn layout(&self) -> Layout {
+        self.layout
+    }
+
+    /// Pixels a row, and rows.
+    pub const fn size(&self) -> (usize, usize) {
+        (self.width, self.height)
     }
 }
 
@@ -117,9 +182,32 @@ impl Frame {
     /// The same frame in a buffer of its own: the pooled one goes back as soon as nobody else holds it.
     #[must_use]
     pub fn detached(&self) -> Self {
-        let lease =
-            Lease { bytes: self.lease.bytes.clone(), width: self.width(), height: self.height(), pool: FramePool::new(0) };
+        let lease = Lease {
+            bytes: self.lease.bytes.clone(),
+            layout: self.lease.layout,
+            width: self.width(),
+            height: self.height(),
+            pool: FramePool::new(0),
+        };
         Self { lease: Arc::new(lease), camera: self.camera.clone(), seq: self.seq, at: self.at }
+    }
+
+    /// Its pixels.
+    pub fn pixels(&self) -> Pixels<'_> {
+        let bytes = &self.lease.bytes;
+        match self.lease.layout {
+            Layout::Bgr => Pixels::Bgr(bytes),
+            Layout::I420 { full_range } => {
+                let (luma, chroma) = bytes.split_at(self.width() * self.height());
+                let (blue, red) = chroma.split_at(chroma.len() / 2);
+                Pixels::I420 { luma, blue, red, full_range }
+            }
+        }
+    }
+
+    /// How its pixels lie.
+    pub fn layout(&self) -> Layout {
+        self.lease.layout
     }
 
     /// Rows from the top, three bytes a pixel: blue, green, red. No padding between rows.
