@@ -54,7 +54,7 @@ fn frames(from: usize, count: usize) -> Vec<Frame> {
     let camera = CameraId::new("bench").unwrap();
     (0..from + count)
         .map(|seq| {
-            let grabbed = source.grab(&pool).unwrap().unwrap();
+            let grabbed = source.grab(&pool).unwrap().frame().unwrap();
             let at = SimClock::at(start(), grabbed.position.unwrap());
             Frame::new(grabbed.lease, camera.clone(), FrameSeq(seq as u64), at)
         })

@@ -126,7 +126,7 @@ impl SigningKey {
     /// # Errors
     /// When it can't be read, isn't kept secret, or holds no such key.
     pub fn load(file: &Path, check_mode: bool) -> Result<Self, KeyError> {
-        let text = read(file, check_mode)?;
+        let text = read_secret(file, check_mode)?;
         let key = ed25519_dalek::SigningKey::from_pkcs8_pem(&text);
         key.map(Self).map_err(|e| KeyError::Wrong { file: file.to_owned(), wanted: SIGNING, why: e.to_string() })
     }
@@ -188,7 +188,7 @@ impl TrustedKeys {
     pub fn load(files: &[PathBuf]) -> Result<Self, KeyError> {
         let keys = files.iter().map(|file| {
             let wrong = |why: String| KeyError::Wrong { file: file.clone(), wanted: PUBLIC, why };
-            let key = VerifyingKey::from_public_key_pem(&read(file, false)?).map_err(|e| wrong(e.to_string()))?;
+            let key = VerifyingKey::from_public_key_pem(&read_secret(file, false)?).map_err(|e| wrong(e.to_string()))?;
             if key.is_weak() {
                 return Err(wrong("it is a weak key: anybody could sign for it".into()));
             }
@@ -238,7 +238,7 @@ impl Identity {
     /// # Errors
     /// When it can't be read, isn't kept secret, or holds no or a malformed secret.
     pub fn load(file: &Path, check_mode: bool) -> Result<Self, KeyError> {
-        let text = read(file, check_mode)?;
+        let text = read_secret(file, check_mode)?;
         let wrong = |why: String| KeyError::Wrong { file: file.to_owned(), wanted: IDENTITY, why };
         let lines = text.lines().map(str::trim).enumerate().filter(|(_, line)| !line.is_empty() && !line.starts_with('#'));
         let keys = lines.map(|(n, line)| line.parse().map_err(|e| wrong(format!("line {}: {e}", n + 1))));
@@ -326,7 +326,7 @@ impl fmt::Debug for Recipient {
 
 /// A small text file; with `secret`, one that only its owner may read and write. The mode is asked of the open file, so that
 /// nobody can swap it in between.
-fn read(file: &Path, secret: bool) -> Result<Zeroizing<String>, KeyError> {
+pub(crate) fn read_secret(file: &Path, secret: bool) -> Result<Zeroizing<String>, KeyError> {
     let bytes = read_bytes(file, secret)?;
     let wrong = |why: &str| KeyError::Wrong { file: file.to_owned(), wanted: "key file", why: why.to_owned() };
     let text = std::str::from_utf8(&bytes).map_err(|_| wrong("it is no text"))?;

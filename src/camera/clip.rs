@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::opencv::Video;
-use super::{CameraError, Grabbed, Source};
+use super::{CameraError, Grab, Source};
 use crate::frame::FramePool;
 
 /// Endings of file names that are taken for clips.
@@ -47,12 +47,12 @@ impl Source for ClipSource {
         Ok(())
     }
 
-    fn grab(&mut self, pool: &FramePool) -> Result<Option<Grabbed>, CameraError> {
-        let Some(video) = self.video.as_mut() else { return Ok(None) };
-        let grabbed = video.next(&self.path, pool)?;
-        if grabbed.is_some() {
+    fn grab(&mut self, pool: &FramePool) -> Result<Grab, CameraError> {
+        let Some(video) = self.video.as_mut() else { return Ok(Grab::End) };
+        let grab = video.next(&self.path, pool)?;
+        if matches!(grab, Grab::Frame(_)) {
             self.given += 1;
-            return Ok(grabbed);
+            return Ok(grab);
         }
         self.video = None;
         match self.frames {
@@ -60,7 +60,7 @@ impl Source for ClipSource {
             Some(expected) if self.given + 3 + expected / 50 < expected => {
                 Err(CameraError::Truncated { path: self.path.clone(), got: self.given, expected })
             }
-            _ => Ok(None),
+            _ => Ok(Grab::End),
         }
     }
 

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use image::{DynamicImage, ImageDecoder, ImageFormat, ImageReader};
 
-use super::{CameraError, Grabbed, Source};
+use super::{CameraError, Grab, Grabbed, Source, When};
 use crate::frame::{FramePool, Lease, MAX_SIDE_PX};
 
 /// Endings of file names that are taken for stills.
@@ -144,13 +144,13 @@ impl Source for StillsSource {
         Ok(())
     }
 
-    fn grab(&mut self, pool: &FramePool) -> Result<Option<Grabbed>, CameraError> {
+    fn grab(&mut self, pool: &FramePool) -> Result<Grab, CameraError> {
         while let Some(file) = self.files.get(self.next) {
             let position = self.interval * u32::try_from(self.next).unwrap_or(u32::MAX);
             match decode(file, pool) {
                 Ok(lease) => {
                     self.next += 1;
-                    return Ok(Some(Grabbed { lease, position: Some(position) }));
+                    return Ok(Grab::Frame(Grabbed { lease, when: When::Position(position) }));
                 }
                 Err(CameraError::NoBuffer) => return Err(CameraError::NoBuffer),
                 // One bad file among many is passed over, with a word.
@@ -160,7 +160,7 @@ impl Source for StillsSource {
                 }
             }
         }
-        Ok(None)
+        Ok(Grab::End)
     }
 
     fn frames(&self) -> Option<u64> {

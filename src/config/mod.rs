@@ -16,6 +16,7 @@ mod tests;
 use std::fmt;
 use std::path::{Path, PathBuf};
 
+pub use camera::CAMERA_CREDENTIAL;
 pub use hotlist::{HotlistSettings, IDENTITY_CREDENTIAL, SealedSettings};
 pub use mqtt::TLS_KEY_CREDENTIAL;
 pub use outbox::{DEVICE_KEY_CREDENTIAL, OutboxSettings, SecretFile};

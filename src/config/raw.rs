@@ -172,7 +172,32 @@ pub(super) struct RawCommand {
 pub(super) struct RawCamera {
     pub(super) id: String,
     pub(super) kind: String,
+    #[serde(default)]
     pub(super) path: String,
+    #[serde(default)]
+    pub(super) url: String,
+    #[serde(default)]
+    pub(super) credentials: String,
+    #[serde(default = "defaults::transport")]
+    pub(super) transport: String,
+    #[serde(default = "defaults::codec")]
+    pub(super) codec: String,
+    #[serde(default = "defaults::backend")]
+    pub(super) backend: String,
+    #[serde(default = "defaults::decoder")]
+    pub(super) decoder: String,
+    #[serde(default = "defaults::format")]
+    pub(super) format: String,
+    #[serde(default)]
+    pub(super) width_px: i64,
+    #[serde(default)]
+    pub(super) height_px: i64,
+    #[serde(default)]
+    pub(super) frames_per_s: i64,
+    #[serde(default = "defaults::open_timeout_ms")]
+    pub(super) open_timeout_ms: i64,
+    #[serde(default = "defaults::stall_after_ms")]
+    pub(super) stall_after_ms: i64,
     #[serde(default = "defaults::pace")]
     pub(super) pace: String,
     #[serde(default = "defaults::at_end")]
@@ -212,6 +237,27 @@ pub(super) mod defaults {
     pub(in crate::config) fn state_dir() -> String {
         "/var/lib/kerbside".into()
     }
+    pub(in crate::config) fn transport() -> String {
+        "tcp".into()
+    }
+    pub(in crate::config) fn codec() -> String {
+        "auto".into()
+    }
+    pub(in crate::config) fn backend() -> String {
+        "gstreamer".into()
+    }
+    pub(in crate::config) fn decoder() -> String {
+        "software".into()
+    }
+    pub(in crate::config) fn format() -> String {
+        "mjpeg".into()
+    }
+    pub(in crate::config) const fn open_timeout_ms() -> i64 {
+        10_000
+    }
+    pub(in crate::config) const fn stall_after_ms() -> i64 {
+        3_000
+    }
     pub(in crate::config) fn pace() -> String {
         "real_time".into()
     }
@@ -222,7 +268,7 @@ pub(super) mod defaults {
         200
     }
     pub(in crate::config) const fn buffers() -> i64 {
-        16
+        8
     }
 }
 

@@ -11,7 +11,8 @@ use super::hotlist::HotlistSettings;
 use super::outbox::OutboxSettings;
 use super::raw::RawConfig;
 use crate::anpr::core::CoreOptions;
-use crate::camera::{AtEnd, Pace};
+use crate::camera::live::Input;
+use crate::camera::{AtEnd, Pace, Patience};
 use crate::geometry::{FramePx, Rect};
 use crate::ident::{CameraId, is_opaque_id};
 use crate::publish::command::Verb;
@@ -75,6 +76,8 @@ pub struct CameraSettings {
     pub id: CameraId,
     /// Where its frames come from.
     pub source: SourceSettings,
+    /// How long it is waited for, if it is live.
+    pub patience: Patience,
     /// How fast its clip plays.
     pub pace: Pace,
     /// What happens at the clip's end.
@@ -111,6 +114,8 @@ pub enum SourceSettings {
     Clip(PathBuf),
     /// A folder of stills (or one), shown so far apart.
     Stills(PathBuf, Duration),
+    /// A camera.
+    Live(Input),
 }
 
 /// Faults so far, and the checks that add to them.

@@ -24,7 +24,7 @@ fn load_text(extra: &str) -> Result<Settings, ConfigError> {
 #[test]
 fn the_shipped_file_holds_every_key_at_its_default() {
     let shipped: raw::RawConfig = toml::from_str(SHIPPED).expect("the shipped file is valid");
-    let camera = "[[camera]]\nid = \"cam-1\"\nkind = \"clip\"\npath = \"/var/lib/kerbside/clip.mp4\"";
+    let camera = "[[camera]]\nid = \"cam-1\"\nkind = \"rtsp\"\nurl = \"rtsp://192.0.2.10:554/stream1\"";
     let least: raw::RawConfig =
         toml::from_str(&format!("org = \"example\"\ndevice = \"box-1\"\n{camera}")).expect("the least file is valid");
     assert_eq!(shipped, least, "a default in code differs from the shipped file");
@@ -135,7 +135,7 @@ fn cameras_are_checked_one_by_one() {
     let more = format!("{text}[[camera]]\nid = \"c\"\nkind = \"film\"\npath = \"missing.mp4\"\nbuffers = 1\n");
     let Err(ConfigError::Faults { faults, .. }) = parse(&more, &dir.path().join("k.toml")) else { panic!("accepted") };
     let keys: Vec<&str> = faults.iter().map(|f| f.key.as_str()).collect();
-    assert_eq!(keys, ["camera[1].path", "camera[1].kind", "camera[1].buffers", "camera[1].id"]);
+    assert_eq!(keys, ["camera[1].kind", "camera[1].path", "camera[1].buffers", "camera[1].id"]);
     let none = parse("org = \"o\"\ndevice = \"d\"\n", &dir.path().join("k.toml")).expect_err("no camera").to_string();
     assert!(none.contains("[[camera]]"), "{none}");
 }
@@ -218,4 +218,48 @@ fn the_way_to_the_broker_is_encrypted_unless_it_is_said_otherwise() {
         let said = told(&mqtt).expect_err(&mqtt);
         assert!(said.contains(says), "{said}");
     }
+}
+
+fn camera(table: &str) -> Result<CameraSettings, String> {
+    let dir = tempfile::tempdir().expect("a folder");
+    std::fs::write(dir.path().join("secret"), "u:p\n").expect("written");
+    let text = format!("org = \"o\"\ndevice = \"d\"\n[mqtt]\ntransport = \"plain\"\n[[camera]]\nid = \"c\"\n{table}\n");
+    parse(&text, &dir.path().join("kerbside.toml")).map(|s| s.cameras[0].clone()).map_err(|e| e.to_string())
+}
+
+#[test]
+fn cameras_on_the_network_are_told_by_url_and_their_passwords_by_file() {
+    use crate::camera::live::Input;
+    use crate::camera::pipeline::{Backend, Transport};
+    let plain = camera("kind = \"rtsp\"\nurl = \"rtsp://192.0.2.1/s\"").expect("valid");
+    let SourceSettings::Live(Input::Rtsp { url, transport, backend, credentials, codec, .. }) = plain.source else {
+        panic!("{:?}", plain.source)
+    };
+    assert_eq!(
+        (url.as_str(), transport, backend, credentials, codec),
+        ("rtsp://192.0.2.1/s", Transport::Tcp, Backend::GStreamer, None, None)
+    );
+    assert_eq!((plain.patience, plain.pace), (crate::camera::Patience::default(), crate::camera::Pace::RealTime));
+    // One fault each, named by its key, and no password in any of them.
+    let url = "url = \"rtsp://192.0.2.1/s\"";
+    for (table, said) in [
+        ("kind = \"rtsp\"".to_owned(), "camera[0].url: is no address of an RTSP stream"),
+        ("kind = \"rtsp\"\nurl = \"rtsp://u:hush@192.0.2.1/s\"".to_owned(), "camera[0].url: has a user or a password in it"),
+        ("kind = \"http\"\nurl = \"http://u:hush@192.0.2.1/s\"".to_owned(), "camera[0].url: is no address of pictures over HTTP"),
+        (format!("kind = \"rtsp\"\n{url}\ncredentials = \"secret\""), "chmod 0400"),
+        (format!("kind = \"rtsp\"\n{url}\ncredentials = \"nowhere\""), "nowhere does not exist"),
+        (format!("kind = \"rtsp\"\n{url}\npath = \"x.mp4\""), "camera[0].path: is for clips, stills and devices"),
+        (format!("kind = \"rtsp\"\n{url}\npace = \"lossless\""), "camera[0].pace: a live camera can't be made to wait"),
+        (format!("kind = \"rtsp\"\n{url}\nbackend = \"ffmpeg\"\ntransport = \"udp\""), "camera[0].transport: \"udp\" needs"),
+        (format!("kind = \"rtsp\"\n{url}\nbackend = \"ffmpeg\"\ndecoder = \"v4l2m2m\""), "camera[0].decoder: \"v4l2m2m\" needs"),
+        (format!("kind = \"clip\"\n{url}"), "camera[0].url: is for cameras on the network"),
+        ("kind = \"v4l2\"".to_owned(), "camera[0].path: is needed: the device"),
+        (format!("kind = \"rtsp\"\n{url}\nstall_after_ms = 10"), "camera[0].stall_after_ms"),
+    ] {
+        let e = camera(&table).expect_err(&table);
+        assert!(e.contains(said) && !e.contains("hush"), "{table}\n{e}");
+    }
+    let device = camera("kind = \"v4l2\"\npath = \"/dev/video7\"\nformat = \"nv12\"\nwidth_px = 1280")
+        .expect("it may be plugged in later");
+    assert!(matches!(device.source, SourceSettings::Live(Input::Device { .. })));
 }

@@ -13,7 +13,7 @@ use age::secrecy::zeroize::Zeroizing;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 
-use super::{Identity, KeyError, read, read_bytes};
+use super::{Identity, KeyError, read_bytes, read_secret};
 
 const PLAIN: &str = "kerbside-data-key-1 ";
 const AGE: &[u8] = b"age-encryption.org/";
@@ -85,7 +85,7 @@ impl DataKey {
             let plain = identity.decrypt(&bytes).ok_or_else(|| wrong(other))?;
             (plain, true)
         } else {
-            let text = read(file, true)?;
+            let text = read_secret(file, true)?;
             let coded = text.trim_end().strip_prefix(PLAIN).ok_or_else(|| wrong("it has no such line"))?;
             (Zeroizing::new(STANDARD.decode(coded).map_err(|e| wrong(&e.to_string()))?), false)
         };

@@ -32,7 +32,7 @@ pub use lists::{
 };
 pub use state::{
     CameraCondition, CameraHealth, CameraStateMessage, GapWire, HealthMessage, HotlistHealth, LaneHealth, LatencyHealth,
-    MAX_GAPS, MqttHealth, OutboxHealth, StatusMessage,
+    MAX_GAPS, MqttHealth, OutboxHealth, PictureCondition, StatusMessage,
 };
 
 /// A record's text is smaller than this, bytes.

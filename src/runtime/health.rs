@@ -9,6 +9,7 @@ use std::time::Duration;
 use super::board::HotlistBoard;
 use super::reader::ReaderStats;
 use super::recorder::RecorderStats;
+use crate::camera::picture::PictureFault;
 use crate::camera::slot::Slots;
 use crate::camera::{CameraEvent, CameraPhase, CaptureStats};
 use crate::clock::{CaptureTime, MonoTime};
@@ -19,8 +20,27 @@ use crate::publish::mqtt::{Live, MqttStats, Presence};
 use crate::publish::topic::Topics;
 use crate::publish::wire::{
     CameraCondition, CameraHealth, CameraStateMessage, HealthMessage, JsonError, LatencyHealth, Message, MqttHealth,
-    OutboxHealth, Source, StatusMessage,
+    OutboxHealth, PictureCondition, Source, StatusMessage,
 };
+
+/// One camera's counters.
+#[derive(Debug)]
+pub struct CameraGauge {
+    /// Its name.
+    pub camera: CameraId,
+    /// What its thread counts.
+    pub stats: Arc<CaptureStats>,
+    /// Frames captured and dropped as the last health message told them.
+    told_frames: AtomicU64,
+    told_dropped: AtomicU64,
+}
+
+impl CameraGauge {
+    /// A camera that nothing was told of yet.
+    pub const fn new(camera: CameraId, stats: Arc<CaptureStats>) -> Self {
+        Self { camera, stats, told_frames: AtomicU64::new(0), told_dropped: AtomicU64::new(0) }
+    }
+}
 
 /// The counters of all threads.
 #[derive(Debug)]
@@ -29,8 +49,8 @@ pub struct Gauges {
     pub readers: Vec<Arc<ReaderStats>>,
     /// The slots of each reader.
     pub slots: Vec<Arc<Slots>>,
-    /// One a camera: its name, its counters, what it is doing. Cameras of one reader stand together, in slot order.
-    pub cameras: Vec<(CameraId, Arc<CaptureStats>, Arc<Mutex<CameraPhase>>)>,
+    /// One a camera. Cameras of one reader stand together, in slot order.
+    pub cameras: Vec<CameraGauge>,
     /// The recorder's.
     pub recorder: Arc<RecorderStats>,
     /// The net thread's.
@@ -122,16 +142,78 @@ pub fn camera_state(topics: &Topics, source: &Source, event: &CameraEvent) -> Re
     let condition = match event.phase {
         CameraPhase::Opening => CameraCondition::Opening,
         CameraPhase::Streaming => CameraCondition::Streaming,
+        CameraPhase::Stalled => CameraCondition::Stalled,
         CameraPhase::Lost => CameraCondition::Lost,
         CameraPhase::Ended => CameraCondition::Ended,
     };
     let mut message = CameraStateMessage::new(source, &event.camera, condition, event.since.utc);
-    message.detail = event.reason.clone().or_else(|| event.size_px.map(|(w, h)| format!("{w} x {h} pixels")));
+    message.detail.clone_from(&event.reason);
+    let px = |side: usize| u32::try_from(side).ok();
+    message.width_px = event.size_px.and_then(|(width, _)| px(width));
+    message.height_px = event.size_px.and_then(|(_, height)| px(height));
+    message.frames_per_s = rounded(event.frames_per_s);
+    message.frame_age_ms = event.frame_age.map(millis);
+    message.drift_ms = event.drift_ms.map(rounded);
+    message.picture = event.picture.map(condition_of);
     Ok(Live::Latest {
         topic: topics.camera_state(&event.camera),
         schema: CameraStateMessage::SCHEMA.to_owned(),
         payload: message.encode()?,
     })
+}
+
+fn millis(age: Duration) -> u64 {
+    u64::try_from(age.as_millis()).unwrap_or(u64::MAX)
+}
+
+/// To hundredths.
+fn rounded(value: f64) -> f64 {
+    (value * 100.0).round() / 100.0
+}
+
+const fn condition_of(fault: PictureFault) -> PictureCondition {
+    match fault {
+        PictureFault::Frozen => PictureCondition::Frozen,
+        PictureFault::Black => PictureCondition::Black,
+        PictureFault::BlownOut => PictureCondition::BlownOut,
+    }
+}
+
+/// A camera's line in the health message, and what is wrong with it.
+fn camera_health(gauge: &CameraGauge, dropped: u64, now: MonoTime) -> (CameraHealth, Option<String>) {
+    let stats = &gauge.stats;
+    let frames = get(&stats.captured);
+    let (before, dropped_before) =
+        (gauge.told_frames.swap(frames, Ordering::Relaxed), gauge.told_dropped.swap(dropped, Ordering::Relaxed));
+    let (new, lost) = (frames.saturating_sub(before), dropped.saturating_sub(dropped_before));
+    #[allow(clippy::cast_precision_loss)] // frames of some seconds
+    let keep_up = (new > 0).then(|| rounded(1.0 - (lost.min(new) as f64 / new as f64)));
+    let picture = stats.picture();
+    let health = CameraHealth {
+        frames,
+        dropped,
+        reopened: get(&stats.failures),
+        no_buffer: get(&stats.no_buffer),
+        stalls: get(&stats.stalls),
+        abandoned: get(&stats.abandoned),
+        frames_per_s: rounded(stats.frames_per_s(now)),
+        frame_age_ms: stats.frame_age(now).map(millis),
+        keep_up,
+        drift_ms: stats.drift_ms().map(rounded),
+        picture: picture.map(condition_of),
+    };
+    let camera = &gauge.camera;
+    let alarm = match (stats.phase(), picture) {
+        (CameraPhase::Lost, _) => Some(format!("camera {camera} is lost")),
+        (CameraPhase::Stalled, _) => Some(format!("camera {camera} is stalled")),
+        (CameraPhase::Streaming, Some(PictureFault::Frozen)) => {
+            Some(format!("camera {camera} gives the same picture again and again"))
+        }
+        (CameraPhase::Streaming, Some(PictureFault::Black)) => Some(format!("camera {camera} gives black pictures")),
+        (CameraPhase::Streaming, Some(PictureFault::BlownOut)) => Some(format!("camera {camera} gives white pictures")),
+        _ => None,
+    };
+    (health, alarm)
 }
 
 /// What the health message is made of, besides the counters.
@@ -167,12 +249,10 @@ pub fn gather(context: &HealthContext<'_>, gauges: &Gauges, now: CaptureTime) ->
     let mut health = HealthMessage::new(context.source, context.opened.session, now.utc, now.quality);
     health.uptime_s = now.mono.since(started).as_secs();
     let dropped: Vec<u64> = gauges.slots.iter().flat_map(|s| s.dropped()).collect();
-    for ((camera, stats, phase), dropped) in gauges.cameras.iter().zip(dropped) {
-        let of = CameraHealth { frames: get(&stats.captured), dropped, reopened: get(&stats.failures) };
-        health.cameras.insert(camera.to_string(), of);
-        if *phase.lock().unwrap_or_else(PoisonError::into_inner) == CameraPhase::Lost {
-            health.alarms.push(format!("camera {camera} is lost"));
-        }
+    for (gauge, dropped) in gauges.cameras.iter().zip(dropped) {
+        let (of, alarm) = camera_health(gauge, dropped, now.mono);
+        health.cameras.insert(gauge.camera.to_string(), of);
+        health.alarms.extend(alarm);
     }
     let mut count = |name: &str, value: u64| {
         *health.counters.entry(name.to_owned()).or_insert(0) += value;
@@ -199,7 +279,7 @@ pub fn gather(context: &HealthContext<'_>, gauges: &Gauges, now: CaptureTime) ->
             count(name, value);
         }
     }
-    count("frames_without_buffer", gauges.cameras.iter().map(|(_, s, _)| get(&s.no_buffer)).sum());
+    count("frames_without_buffer", gauges.cameras.iter().map(|c| get(&c.stats.no_buffer)).sum());
     count("envelopes_committed", get(&gauges.recorder.committed));
     count("outcomes_unwritable", get(&gauges.recorder.unwritable));
     count("evidence_left_out", get(&gauges.recorder.left_out));

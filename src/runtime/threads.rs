@@ -1,14 +1,19 @@
 //! Starting and ending threads.
 
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::thread::JoinHandle;
 
 use tokio::sync::watch;
 
 use super::supervisor::StartError;
-use crate::camera::Source;
 use crate::camera::clip::ClipSource;
+use crate::camera::live::LiveSource;
 use crate::camera::stills::StillsSource;
-use crate::config::SourceSettings;
+use crate::camera::{CaptureStats, Source};
+use crate::clock::Clock;
+use crate::config::{CameraSettings, SourceSettings};
+use crate::frame::FramePool;
 use crate::publish::mqtt::{self, MqttOptions, Ports};
 
 pub(super) fn join_all(what: &str, threads: impl IntoIterator<Item = JoinHandle<()>>) {
@@ -19,10 +24,26 @@ pub(super) fn join_all(what: &str, threads: impl IntoIterator<Item = JoinHandle<
     }
 }
 
-pub(super) fn open_later(source: &SourceSettings) -> Box<dyn Source> {
-    match source {
+/// A camera's source, which its thread will open.
+pub(super) fn open_later(
+    camera: &CameraSettings,
+    pool: &FramePool,
+    clock: &Arc<dyn Clock>,
+    stats: &Arc<CaptureStats>,
+    stop: &Arc<AtomicBool>,
+) -> Box<dyn Source> {
+    match &camera.source {
         SourceSettings::Clip(path) => Box::new(ClipSource::new(path.clone())),
         SourceSettings::Stills(path, interval) => Box::new(StillsSource::new(path.clone(), *interval)),
+        SourceSettings::Live(input) => Box::new(LiveSource::new(
+            camera.id.clone(),
+            input.clone(),
+            camera.patience,
+            pool.clone(),
+            Arc::clone(clock),
+            Arc::clone(stats),
+            Arc::clone(stop),
+        )),
     }
 }
 

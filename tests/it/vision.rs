@@ -31,9 +31,9 @@ fn frame(times: usize) -> Frame {
     let mut source = ClipSource::new(program::demo("drive_by.mp4"));
     source.open().expect("the bundled clip");
     for _ in 0..46 {
-        drop(source.grab(&pool).expect("decodes").expect("a frame"));
+        drop(source.grab(&pool).expect("decodes").frame().expect("a frame"));
     }
-    let mut one = source.grab(&pool).expect("decodes").expect("a frame").lease;
+    let mut one = source.grab(&pool).expect("decodes").frame().expect("a frame").lease;
     let mut lease = pool.lease(1280 * times, 720 * times).expect("a size");
     for (y, row) in lease.bgr_mut().chunks_exact_mut(3 * 1280 * times).enumerate() {
         let from = 3 * 1280 * (y % 720);

@@ -25,7 +25,7 @@ pub(crate) fn stills() -> PathBuf {
     let mut source = ClipSource::new(demo("drive_by.mp4"));
     source.open().expect("the bundled clip");
     for number in 0..=FRAMES[FRAMES.len() - 1] {
-        let mut lease = source.grab(&pool).expect("decodes").expect("a frame").lease;
+        let mut lease = source.grab(&pool).expect("decodes").frame().expect("a frame").lease;
         if FRAMES.contains(&number) {
             let rgb: Vec<u8> = lease.bgr_mut().chunks_exact(3).flat_map(|p| [p[2], p[1], p[0]]).collect();
             let picture = RgbImage::from_raw(1280, 720, rgb).expect("the clip's size");

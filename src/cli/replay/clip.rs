@@ -12,7 +12,7 @@ use crate::anpr::hotlist::Hotlists;
 use crate::anpr::record::CaptureRecord;
 use crate::anpr::syntax::Grammar;
 use crate::camera::clip::ClipSource;
-use crate::camera::{CameraError, Source};
+use crate::camera::{CameraError, Grab, Source};
 use crate::cli::Failure;
 use crate::cli::models::ModelArgs;
 use crate::clock::{SimClock, UtcTime, thread_cpu_time};
@@ -95,9 +95,9 @@ impl Replay {
         source.open()?;
         while goes_on {
             let before = thread_cpu_time();
-            let Some(grabbed) = source.grab(&self.pool)? else { break };
+            let Grab::Frame(grabbed) = source.grab(&self.pool)? else { break };
             run.times.decode += thread_cpu_time().saturating_sub(before);
-            let position = grabbed.position.unwrap_or_default();
+            let position = grabbed.position();
             last = SimClock::at(self.start, position);
             let seq = u64::try_from(run.positions_s.len()).unwrap_or(u64::MAX);
             run.positions_s.push(position.as_secs_f64());
@@ -130,9 +130,9 @@ pub(super) fn frames_of(clip: &Path, wanted: &[u64], mut each: impl FnMut(&Frame
     source.open()?;
     let Some(end) = wanted.last() else { return Ok(()) };
     for seq in 0..=*end {
-        let Some(grabbed) = source.grab(&pool)? else { break };
+        let Grab::Frame(grabbed) = source.grab(&pool)? else { break };
         if wanted.binary_search(&seq).is_ok() {
-            let at = SimClock::at(NOMINAL_START, grabbed.position.unwrap_or_default());
+            let at = SimClock::at(NOMINAL_START, grabbed.position());
             each(&Frame::new(grabbed.lease, camera.clone(), FrameSeq(seq), at));
         }
     }

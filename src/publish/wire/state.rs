@@ -117,8 +117,32 @@ pub struct CameraStateMessage {
     pub frames_per_s: f64,
     /// Age of the newest frame, milliseconds; none when there was none.
     pub frame_age_ms: Option<u64>,
-    /// What is wrong, in words; no address and no password of the camera.
+    /// What is wrong, or what was settled with the camera, in words; no address and no password of the camera.
     pub detail: Option<String>,
+    /// Pixels a row of its frames, once known.
+    #[serde(default)]
+    pub width_px: Option<u32>,
+    /// Rows of its frames, once known.
+    #[serde(default)]
+    pub height_px: Option<u32>,
+    /// How far the camera's own clock has run away from the box's since it was opened, milliseconds; positive: it is slow.
+    #[serde(default)]
+    pub drift_ms: Option<f64>,
+    /// What is wrong with the picture itself; none when nothing is.
+    #[serde(default)]
+    pub picture: Option<PictureCondition>,
+}
+
+/// A picture that shows nothing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum PictureCondition {
+    /// The same picture again and again: the camera's encoder hangs.
+    Frozen,
+    /// Nothing but black: covered, or without light.
+    Black,
+    /// Nothing but white: overexposed.
+    BlownOut,
 }
 
 impl CameraStateMessage {
@@ -133,6 +157,10 @@ impl CameraStateMessage {
             frames_per_s: 0.0,
             frame_age_ms: None,
             detail: None,
+            width_px: None,
+            height_px: None,
+            drift_ms: None,
+            picture: None,
         }
     }
 }
@@ -289,15 +317,39 @@ pub struct HotlistHealth {
     pub last_error: Option<String>,
 }
 
-/// One camera's counters since the start of the daemon.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+/// One camera: counters since the start of the daemon, and how it is now.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct CameraHealth {
     /// Frames captured.
     pub frames: u64,
-    /// Frames overwritten before a reader took them.
+    /// Frames overwritten before a reader took them: it was busy, with this camera or with another one.
     pub dropped: u64,
     /// Times that the camera had to be opened again.
     pub reopened: u64,
+    /// Frames lost because every buffer was on loan.
+    #[serde(default)]
+    pub no_buffer: u64,
+    /// Times that it was connected and gave no frames for too long.
+    #[serde(default)]
+    pub stalls: u64,
+    /// Decoders that hung and were left behind.
+    #[serde(default)]
+    pub abandoned: u64,
+    /// Frames a second over the last seconds.
+    #[serde(default)]
+    pub frames_per_s: f64,
+    /// Age of the newest frame, milliseconds; none when there was none.
+    #[serde(default)]
+    pub frame_age_ms: Option<u64>,
+    /// Share of the frames captured since the last health message that a reader took, 0 to 1; none when there were none.
+    #[serde(default)]
+    pub keep_up: Option<f64>,
+    /// As in the camera's state.
+    #[serde(default)]
+    pub drift_ms: Option<f64>,
+    /// As in the camera's state.
+    #[serde(default)]
+    pub picture: Option<PictureCondition>,
 }
 
 /// How long something takes, over the last 256 of its kind.

@@ -1,9 +1,9 @@
 //! Starting readers and the cameras that stay with them.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::SyncSender;
-use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 
 use tokio::sync::mpsc;
@@ -12,7 +12,7 @@ use super::{Overrides, StartError};
 use crate::anpr::core::Core;
 use crate::anpr::syntax::Grammar;
 use crate::camera::slot::Slots;
-use crate::camera::{self, CameraEvent, CameraPhase, Capture, CaptureStats, Pace};
+use crate::camera::{self, CameraEvent, Capture, CaptureStats, Pace};
 use crate::clock::Clock;
 use crate::config::{CameraSettings, Settings};
 use crate::frame::FramePool;
@@ -20,7 +20,7 @@ use crate::ident::CameraId;
 use crate::publish::mqtt::Live;
 use crate::publish::wire;
 use crate::runtime::board::HotlistBoard;
-use crate::runtime::health::{self, Gauges};
+use crate::runtime::health::{self, CameraGauge, Gauges};
 use crate::runtime::pipeline::{Outcome, Pipeline};
 use crate::runtime::reader::{ReaderStats, ReaderThread};
 use crate::runtime::snapshot::Snapshots;
@@ -81,16 +81,16 @@ impl Threads {
         shared.gauges.slots.push(Arc::clone(&slots));
         for ((slot, camera), pool) in cameras.iter().enumerate().zip(pools) {
             let stats = Arc::new(CaptureStats::default());
-            shared.gauges.cameras.push((camera.id.clone(), Arc::clone(&stats), Arc::new(Mutex::new(CameraPhase::Opening))));
-            let phase = shared.gauges.cameras.last().map(|(_, _, phase)| Arc::clone(phase));
+            shared.gauges.cameras.push(CameraGauge::new(camera.id.clone(), Arc::clone(&stats)));
             let capture = Capture {
                 camera: camera.id.clone(),
-                source: open_later(&camera.source),
+                source: open_later(camera, &pool, shared.clock, &stats, shared.stop),
                 pool,
                 slots: Arc::clone(&slots),
                 slot,
                 pace: camera.pace,
                 at_end: camera.at_end,
+                patience: camera.patience,
                 clip_start: shared.overrides.clip_start,
                 clock: Arc::clone(shared.clock),
                 stop: Arc::clone(shared.stop),
@@ -98,9 +98,6 @@ impl Threads {
             };
             let (live, topics, source) = (shared.live.clone(), shared.settings.topics.clone(), shared.source.clone());
             let report = move |event: CameraEvent| {
-                if let Some(phase) = &phase {
-                    *phase.lock().unwrap_or_else(PoisonError::into_inner) = event.phase;
-                }
                 match health::camera_state(&topics, &source, &event) {
                     // Only changes are told, and the queue holds hundreds: a full one means that the net thread is gone.
                     Ok(state) => drop(live.try_send(state)),

@@ -5,8 +5,8 @@
 use std::path::{Path, PathBuf};
 
 use image::{DynamicImage, RgbImage};
-use kerbside::camera::Source;
 use kerbside::camera::clip::ClipSource;
+use kerbside::camera::{Grab, Source};
 use kerbside::frame::FramePool;
 
 use super::program::demo;
@@ -17,9 +17,10 @@ pub fn frame(number: usize) -> RgbImage {
     let mut source = ClipSource::new(demo("drive_by.mp4"));
     source.open().expect("the bundled clip");
     for _ in 0..number {
-        drop(source.grab(&pool).expect("decodes").expect("a frame"));
+        drop(source.grab(&pool).expect("decodes"));
     }
-    let mut lease = source.grab(&pool).expect("decodes").expect("a frame").lease;
+    let Grab::Frame(grabbed) = source.grab(&pool).expect("decodes") else { panic!("no frame {number}") };
+    let mut lease = grabbed.lease;
     let rgb: Vec<u8> = lease.bgr_mut().chunks_exact(3).flat_map(|p| [p[2], p[1], p[0]]).collect();
     RgbImage::from_raw(1280, 720, rgb).expect("the clip's size")
 }
