@@ -9,3 +9,4 @@ pub mod program;
 pub mod proxy;
 pub mod publisher;
 pub mod receiver;
+pub mod rtsp;
