@@ -55,7 +55,7 @@ fn frames(from: usize, count: usize) -> Vec<Frame> {
     (0..from + count)
         .map(|seq| {
             let grabbed = source.grab(&pool).unwrap().frame().unwrap();
-            let at = SimClock::at(start(), grabbed.position.unwrap());
+            let at = SimClock::at(start(), grabbed.position());
             Frame::new(grabbed.lease, camera.clone(), FrameSeq(seq as u64), at)
         })
         .skip(from)
