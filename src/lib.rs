@@ -9,7 +9,7 @@
 //!
 //! ```text
 //! Frame -> Candidate -> PlatePatch -> PlateRead -> Passage => CaptureRecord + Hit -> Envelope -> (outbox) -> broker
-//! [capture-<camera>][------------ reader-<n>: vision, then core ------------][---- recorder ----][-- net --]
+//! [grab-, capture-<camera>][--------- reader-<n>: vision, then core --------][---- recorder ----][-- net --]
 //! ```
 //!
 //! One typed step a stage. Each thread owns its state and waits in one place:
@@ -17,7 +17,8 @@
 //! | thread | waits on | sends | when the next stage is slow |
 //! |---|---|---|---|
 //! | main = supervisor | a tick, signals, commands | shutdown, health, answers | commands beyond 32 are passed over |
-//! | `capture-<camera>` | its source | `Frame` into its slot | live: overwrites the older frame and counts it; lossless clip: waits |
+//! | `grab-<camera>` (live ones) | the camera: for ever, if that is what it comes to | decoded frames into its tray | loses them, counted; is left behind when it does not come back |
+//! | `capture-<camera>` | its tray or clip, a tenth of a second | `Frame` into its slot, states | live: the oldest of three waiting frames goes, counted; lossless clip: waits |
 //! | `reader-<n>` | its slots, a tick | outcomes | lets pictures go (counted), then keeps text, then waits |
 //! | `recorder` | the outcome queue | commits | it alone waits for the disk |
 //! | `hotlist` | manifests, chunks, a tick | lists in force, states, audit entries | chunks are asked for a few at a time; what finds no room is asked for again |
@@ -31,11 +32,11 @@
 //! | 0 | [`geometry`] | points, boxes, quadrilaterals, each in a space that is its type |
 //! | 0 | [`ident`] | opaque names and frame numbers |
 //! | 0 | [`keys`] | who signs, who is trusted, who can decrypt (it and `publish/sync` alone name `age`, it alone the signature's crate) |
-//! | 1 | [`frame`] | pixels on loan from a pool |
+//! | 1 | [`frame`] | pixels on loan from a pool, as BGR or as a decoder's planes; masks that paint over what nobody may see |
 //! | 1 | [`anpr`] | the pure core: marks, formats, reads, decoding, passages (`motion`: where a plate will be; `likeness`: whether two reads show one mark; `fusion`: many reads made one; `memory`: vehicles that have their record), alerts; hotlists (`index`, `row`, `words`: a million entries in 54 MB; `match`, `fuzzy`, `pattern`: how a read matches and why; `delta`: one version to the next; `odds`: what else the eye could have seen; `validity`: what time it is for their dates); `core::Core::apply(event) -> effects` |
 //! | 1 | [`outbox`] | the durable queue of opaque bytes, in lanes, numbered without gaps (`chain`: what proves an envelope's place; `cipher`: payloads at rest; `gap`: what will never arrive, and whether it was told; `age`: how long rows wait, by a clock that never steps; `salvage`, `migrate`: stores that are damaged or older) |
 //! | 2 | [`vision`] | pixels to reads; owns the models, one detector file for all its input sizes; looks at a region whole or in `tiles`, reads the plates of a frame together and measures how legible they are; passes over frames in which nothing moved; `onnx` alone names the runtime |
-//! | 2 | [`camera`] | sources, and the thread that keeps one going; `camera/opencv.rs` alone names videoio |
+//! | 2 | [`camera`] | sources, and the thread that keeps one going (`capture`); `live`: cameras whose decoder may hang; `rtsp`: what a camera says of itself; `pipeline`: what OpenCV is told; `arrival`: when a frame was taken; `picture`: frozen, black, blown out; `slot`: which frames are read; `camera/opencv.rs` alone names videoio |
 //! | 2 | [`publish`] | messages, topics, commands, MQTT (`publish/mqtt` alone names client and TLS; `link`: MQTT 5 or 3.1.1, `route`: which broker, `session`: one epoch); [`publish::receiver`]: the back office's end, which no box runs; [`publish::sync`]: hotlists built, signed, sealed, fetched, kept (`keeper`: what came and whether to believe it; `store`: at rest, encrypted) |
 //! | 3 | [`config`] | the file as typed, and the settings that run |
 //! | 4 | [`runtime`] | pipeline, reader, recorder, the hotlist thread and the board of lists in force, health with its latencies, supervisor |
@@ -86,7 +87,7 @@
 //! fail 25 frames in a row, a thread that ended), or fix the installation (exit 78: configuration, models, outbox folder, before
 //! any thread runs). A release build aborts on panic and the service manager starts it again: crash and power cut share one path.
 //!
-//! Not here yet, each behind a boundary that stands: live cameras (`camera::Source`), calibration.
+//! Not here yet, behind a boundary that stands: calibration.
 
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 

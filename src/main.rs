@@ -2,12 +2,10 @@
 
 use std::process::ExitCode;
 
-/// What the C++ libraries read from the environment when they are loaded, and must find before that.
-const ENVIRONMENT: [(&str, &str); 3] = [
+/// What the C++ libraries read from the environment when they are first used, and must find before that.
+const ENVIRONMENT: [(&str, &str); 2] = [
     // ONNX Runtime would otherwise keep a device id in the home folder and look up its maker's telemetry host.
     ("ORT_DISABLE_TELEMETRY", "1"),
-    // OpenCV writes its own complaints to stderr; what matters of them comes back as our errors.
-    ("OPENCV_LOG_LEVEL", "ERROR"),
     // Nothing here uses OpenCL; probing for it loads drivers.
     ("OPENCV_OPENCL_RUNTIME", "disabled"),
 ];

@@ -5,9 +5,10 @@
 //! taken for a picture without padding, whatever the width; nothing that waits can be called back.
 
 use std::path::Path;
+use std::sync::Once;
 use std::time::Duration;
 
-use opencv::core::{CV_8UC1, CV_8UC3, Mat, Vec3b, Vector};
+use opencv::core::{CV_8UC1, CV_8UC3, LogLevel, Mat, Vec3b, Vector};
 use opencv::prelude::{MatTraitConst, MatTraitConstManual, VideoCaptureTrait, VideoCaptureTraitConst};
 use opencv::videoio::{
     CAP_FFMPEG, CAP_GSTREAMER, CAP_PROP_CONVERT_RGB, CAP_PROP_FOURCC, CAP_PROP_FPS, CAP_PROP_FRAME_COUNT, CAP_PROP_FRAME_HEIGHT,
@@ -19,6 +20,14 @@ use super::pipeline::HEARTBEAT_PX;
 use super::raw::RawFormat;
 use super::{CameraError, Grab, Grabbed, When};
 use crate::frame::{FramePool, Layout, Lease, MAX_SIDE_PX};
+
+/// Turns OpenCV's own complaints down to errors, once. It reads its environment before `main` could set it, and what matters of them
+/// comes back as our errors.
+fn quiet() {
+    static ONCE: Once = Once::new();
+    // That it can't be told is no reason to do without video.
+    ONCE.call_once(|| drop(opencv::core::set_log_level(LogLevel::LOG_LEVEL_ERROR)));
+}
 
 /// A pixel count as OpenCV has it: at most [`MAX_SIDE_PX`].
 fn int(n: usize) -> i32 {
@@ -116,6 +125,7 @@ impl Video {
     /// Opens a clip through FFmpeg.
     pub(super) fn open(path: &Path) -> Result<Self, CameraError> {
         let undecodable = |why: &str| CameraError::Undecodable { path: path.to_owned(), why: why.to_owned() };
+        quiet();
         let name = path.to_str().ok_or_else(|| undecodable("its name is not UTF-8, which OpenCV needs; rename it"))?;
         let capture = VideoCapture::from_file(name, CAP_FFMPEG).map_err(|e| undecodable(&e.to_string()))?;
         if !capture.is_opened().unwrap_or(false) {
@@ -213,6 +223,7 @@ fn unopened(why: &str) -> CameraError {
 impl Feed {
     /// Starts a GStreamer pipeline that ends in planes. What its source makes of the camera shows later only.
     pub(super) fn pipeline(description: &str, full_range: bool) -> Result<Self, CameraError> {
+        quiet();
         // OpenCV's error would have the description in it, and that the password.
         let capture = VideoCapture::from_file(description, CAP_GSTREAMER).map_err(|_| unopened("GStreamer can't be used"))?;
         if !capture.is_opened().unwrap_or(false) {
@@ -225,6 +236,7 @@ impl Feed {
 
     /// Opens an address through FFmpeg.
     pub(super) fn ffmpeg(address: &str, open: Duration, read: Duration, hardware: bool) -> Result<Self, CameraError> {
+        quiet();
         let ms = |d: Duration| i32::try_from(d.as_millis()).unwrap_or(i32::MAX);
         let mut parameters = vec![CAP_PROP_OPEN_TIMEOUT_MSEC, ms(open), CAP_PROP_READ_TIMEOUT_MSEC, ms(read)];
         if hardware {
@@ -240,6 +252,7 @@ impl Feed {
 
     /// Opens a V4L2 device.
     pub(super) fn device(path: &Path, wanted: DeviceFormat) -> Result<Self, CameraError> {
+        quiet();
         let name = path.to_str().ok_or_else(|| unopened("the device's name is not UTF-8"))?;
         let mut parameters = vec![CAP_PROP_CONVERT_RGB, 0, CAP_PROP_FOURCC, i32::from_le_bytes(wanted.format.four_cc())];
         for (property, value) in [

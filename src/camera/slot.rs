@@ -1,18 +1,25 @@
 //! Between capture and reader: one slot a camera, and a reader that waits on all of its slots at once.
 //!
-//! A live camera *overwrites* the frame that waits in its slot and counts it as dropped: the newest frame is worth
-//! more than an old one. A clip *waits* until its slot is free, so every frame is processed, in order. These are the
-//! only two ways; a frame is never lost uncounted.
+//! Which frames are read when there are more than the reader can do is decided here and nowhere else. Of each live camera the
+//! newest [`WAITING`] frames wait, so that a moment's delay costs none; one more takes the place of the *oldest*, which is
+//! counted as dropped: a camera that is behind for good is read at even steps, near the present. Between cameras turns are
+//! taken: the next frame is that of the camera after the last one that has any, however much another one floods. A clip *waits*
+//! until its slot is free, so every frame is processed, in order. A frame is never lost uncounted.
 
+use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use crate::frame::Frame;
 
+/// Frames of a live camera that wait at most: 120 ms of one with 25 a second.
+pub const WAITING: usize = 3;
+
 #[derive(Debug, Default)]
 struct Slot {
-    frame: Option<Frame>,
+    /// Oldest first.
+    frames: VecDeque<Frame>,
     dropped: u64,
     closed: bool,
     /// The reader has been told that it is closed.
@@ -42,28 +49,32 @@ pub enum Taken {
 impl Slots {
     /// Slots for so many cameras.
     pub fn new(cameras: usize) -> Self {
-        Self { slots: Mutex::new((0..cameras).map(|_| Slot::default()).collect()), changed: Condvar::new() }
+        let slot = || Slot { frames: VecDeque::with_capacity(WAITING), ..Slot::default() };
+        Self { slots: Mutex::new((0..cameras).map(|_| slot()).collect()), changed: Condvar::new() }
     }
 
-    /// Puts a frame in its slot; one that still waits there is dropped and counted.
+    /// Puts a frame in its slot; where [`WAITING`] are there already the oldest is dropped and counted.
     pub fn put_latest(&self, slot: usize, frame: Frame) {
         let mut slots = self.lock();
-        if slots[slot].frame.replace(frame).is_some() {
-            slots[slot].dropped += 1;
+        let slot = &mut slots[slot];
+        if slot.frames.len() == WAITING {
+            slot.frames.pop_front();
+            slot.dropped += 1;
         }
+        slot.frames.push_back(frame);
         self.changed.notify_all();
     }
 
     /// Waits until the slot is free, then puts the frame in. False when told to stop before.
     pub fn put_and_wait(&self, slot: usize, frame: Frame, stop: &AtomicBool) -> bool {
         let mut slots = self.lock();
-        while slots[slot].frame.is_some() {
+        while !slots[slot].frames.is_empty() {
             if stop.load(Ordering::Relaxed) {
                 return false;
             }
             slots = self.changed.wait_timeout(slots, Duration::from_millis(50)).unwrap_or_else(PoisonError::into_inner).0;
         }
-        slots[slot].frame = Some(frame);
+        slots[slot].frames.push_back(frame);
         self.changed.notify_all();
         true
     }
@@ -74,15 +85,15 @@ impl Slots {
         self.changed.notify_all();
     }
 
-    /// Takes the frame that waits in the slot after `last` (round robin, so no camera starves another), or waits for one.
+    /// Takes the oldest frame that waits in the slot after `last` (round robin, so no camera starves another), or waits for one.
     pub fn take(&self, last: usize, timeout: Duration) -> Taken {
         let mut slots = self.lock();
         let mut waited = false;
         loop {
             let count = slots.len();
-            let next = (1..=count).map(|step| (last + step) % count.max(1)).find(|i| slots[*i].frame.is_some());
+            let next = (1..=count).map(|step| (last + step) % count.max(1)).find(|i| !slots[*i].frames.is_empty());
             if let Some(i) = next
-                && let Some(frame) = slots[i].frame.take()
+                && let Some(frame) = slots[i].frames.pop_front()
             {
                 self.changed.notify_all();
                 return Taken::Frame(i, frame);
@@ -128,10 +139,12 @@ mod tests {
     }
 
     #[test]
-    fn a_live_slot_keeps_the_newest_frame_and_counts_the_rest() {
+    fn a_live_slot_keeps_the_newest_frames_and_counts_the_rest() {
         let (slots, pool) = (Slots::new(1), FramePool::new(8));
-        (0..5).for_each(|seq| slots.put_latest(0, frame(&pool, seq)));
-        assert!(matches!(slots.take(0, Duration::ZERO), Taken::Frame(0, f) if f.seq() == FrameSeq(4)));
+        (0..7).for_each(|seq| slots.put_latest(0, frame(&pool, seq)));
+        for seq in 4..7 {
+            assert!(matches!(slots.take(0, Duration::ZERO), Taken::Frame(0, f) if f.seq() == FrameSeq(seq)));
+        }
         assert_eq!(slots.dropped(), [4]);
         assert!(matches!(slots.take(0, Duration::ZERO), Taken::Timeout));
     }

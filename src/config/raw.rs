@@ -268,7 +268,7 @@ pub(super) mod defaults {
         200
     }
     pub(in crate::config) const fn buffers() -> i64 {
-        8
+        12
     }
 }
 

@@ -5,6 +5,7 @@ Frames go to ffmpeg as they are drawn; nothing but the clip touches the disk.
 
 import argparse
 import contextlib
+import dataclasses
 import pathlib
 import subprocess
 import sys
@@ -43,6 +44,7 @@ def parse_arguments(arguments):
     own.add_argument("--softness-px", type=float, help="sigma of the lens's blur")
     own.add_argument("--grain", type=float, help="sigma of the sensor's noise, in levels of 255")
     own.add_argument("--best-plate-px", type=float, help="width of a plate at best, in a picture 1280 px wide")
+    own.add_argument("--headway-s", type=float, help="mean time between two vehicles of a lane, seconds")
     own.add_argument("--crf", type=int, help="H.264 quality, higher is worse")
     parser.add_argument("--seconds", type=float, help="stop here, with traffic still to come")
     parser.add_argument("--output", required=True, metavar="CLIP.mp4")
@@ -93,6 +95,9 @@ def main(arguments=None):
     began = time.monotonic()
     changes = ("fps", "exposure_ms", "softness_px", "grain", "best_plate_px", "crf")
     scenario = tailored(SCENARIOS[args.scenario], **{name: getattr(args, name) for name in changes})
+    if args.headway_s is not None:
+        lanes = tuple(dataclasses.replace(lane, headway_s=args.headway_s) for lane in scenario.lanes)
+        scenario = tailored(scenario, lanes=lanes)
     stage = Stage(scenario, args.vehicles, args.seed, args.size)
     with contextlib.ExitStack() as files:
         corners = files.enter_context(open(args.corners, "w", newline="")) if args.corners else None
