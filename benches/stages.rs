@@ -20,11 +20,13 @@ use kerbside::anpr::vrm::Vrm;
 use kerbside::camera::Source;
 use kerbside::camera::clip::ClipSource;
 use kerbside::clock::{Clock, SimClock, SystemClock, UtcTime};
-use kerbside::frame::{Frame, FramePool};
+use kerbside::frame::{Frame, FramePool, Layout};
+use kerbside::geometry::Rect;
 use kerbside::ident::{CameraId, FrameSeq};
 use kerbside::keys::{DataKey, SigningKey};
 use kerbside::outbox::{Draft, Lane, Limits, Outbox, OutboxOptions, Qos};
 use kerbside::vision::detector::{Detector, DetectorOptions};
+use kerbside::vision::evidence::{self, EvidenceProfile};
 use kerbside::vision::legibility;
 use kerbside::vision::manifest::{InputSize, ModelStore, Precision};
 use kerbside::vision::motion::{MotionGate, MotionOptions};
@@ -32,6 +34,9 @@ use kerbside::vision::onnx::Runtime;
 use kerbside::vision::patch::{PatchCutter, PlatePatch};
 use kerbside::vision::reader::{PLATES_A_RUN, Reader};
 use kerbside::vision::{Vision, VisionOptions};
+
+#[path = "../tests/it/support/planes.rs"]
+mod planes;
 
 fn root() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR"))
@@ -111,12 +116,17 @@ fn vision(c: &mut Criterion) {
 fn motion(c: &mut Criterion) {
     // Two frames of a still picture with some grain: each is compared in full, none is looked at.
     let camera = CameraId::new("bench").unwrap();
-    for (width, height) in [(1280, 720), (1920, 1080)] {
+    let planes = Layout::I420 { full_range: false };
+    for (name, layout, width, height) in [
+        ("motion/1280x720", Layout::Bgr, 1280, 720),
+        ("motion/1920x1080", Layout::Bgr, 1920, 1080),
+        ("motion/1920x1080/planes", planes, 1920, 1080),
+    ] {
         let pool = FramePool::new(2);
         let pair: Vec<Frame> = (0..2u64)
             .map(|seq| {
-                let mut lease = pool.lease(width, height).unwrap();
-                for (i, v) in lease.bgr_mut().iter_mut().enumerate() {
+                let mut lease = pool.lease_as(layout, width, height).unwrap();
+                for (i, v) in lease.bytes_mut().iter_mut().enumerate() {
                     *v = if i.wrapping_mul(2_654_435_761) >> (seq + 9) & 1 == 0 { 90 } else { 97 };
                 }
                 Frame::new(lease, camera.clone(), FrameSeq(seq), SimClock::at(start(), Duration::from_secs(seq)))
@@ -126,8 +136,49 @@ fn motion(c: &mut Criterion) {
         assert!(!gate.is_still(&pair[0], pair[0].bounds()));
         gate.looked(pair[0].at().mono);
         assert!(gate.is_still(&pair[1], pair[1].bounds()));
-        c.bench_function(&format!("motion/{width}x{height}"), |b| {
-            b.iter(|| gate.is_still(black_box(&pair[1]), pair[1].bounds()));
+        c.bench_function(name, |b| b.iter(|| gate.is_still(black_box(&pair[1]), pair[1].bounds())));
+    }
+}
+
+/// A full-HD frame of the clip's picture, as pixels and as planes.
+fn full_hd() -> [(&'static str, Frame); 2] {
+    let (small, mut bytes) = (frames(46, 1).remove(0), Vec::new());
+    small.bgr_part((0, 0), (1280, 720), &mut bytes);
+    let mut lease = FramePool::new(1).lease(1920, 1080).unwrap();
+    for (i, pixel) in lease.bgr_mut().chunks_exact_mut(3).enumerate() {
+        let (x, y) = (i % 1920 * 2 / 3, i / 1920 * 2 / 3);
+        pixel.copy_from_slice(&bytes[3 * (1280 * y + x)..][..3]);
+    }
+    let pixels = Frame::new(lease, small.camera().clone(), small.seq(), small.at());
+    let planes = planes::of(&pixels, false);
+    [("pixels", pixels), ("planes", planes)]
+}
+
+/// What a full-HD frame costs in either layout: all of the detector, a plate's patch, and the pictures of a record.
+fn layouts(c: &mut Criterion) {
+    let (runtime, frames) = (runtime(), full_hd());
+    // Loaded for what it does to OpenCV: one thread, as in the daemon.
+    drop(Vision::load(&runtime, &root().join("models"), &VisionOptions::default()).unwrap());
+    let store = ModelStore::open(&root().join("models")).unwrap();
+    let (entry, _, network) = store.load_detector(&runtime, Precision::Int8, None).unwrap();
+    let mut detector = Detector::new(&entry, network, DetectorOptions::default()).unwrap();
+    let (mut cutter, mut patch) = (PatchCutter::new(), PlatePatch::new());
+    let options = EvidenceProfile::Nasple.options();
+    for (layout, frame) in &frames {
+        // A sliver of the frame: the network's own time and little else. What remains of the line below it is scaling and colours.
+        let sliver = Rect::new(0.0, 0.0, 64.0, 2.0);
+        c.bench_function(&format!("layout/detector_without_scaling/{layout}"), |b| {
+            b.iter(|| detector.detect(black_box(frame), sliver).unwrap().len());
+        });
+        c.bench_function(&format!("layout/detector/{layout}"), |b| {
+            b.iter(|| detector.detect(black_box(frame), frame.bounds()).unwrap().len());
+        });
+        let plate = detector.detect(frame, frame.bounds()).unwrap()[0].corners;
+        c.bench_function(&format!("layout/rectification/{layout}"), |b| {
+            b.iter(|| cutter.cut(black_box(frame), plate, &mut patch).unwrap());
+        });
+        c.bench_function(&format!("layout/overview/{layout}"), |b| {
+            b.iter(|| evidence::overview_jpeg(black_box(frame), plate, &options).unwrap().len());
         });
     }
 }
@@ -236,6 +287,6 @@ fn outbox(c: &mut Criterion) {
 criterion_group! {
     name = stages;
     config = Criterion::default().sample_size(30).measurement_time(Duration::from_secs(3)).warm_up_time(Duration::from_secs(1));
-    targets = vision, motion, tracker, hotlist, outbox
+    targets = vision, motion, layouts, tracker, hotlist, outbox
 }
 criterion_main!(stages);

@@ -3,7 +3,9 @@
 //! A [`FramePool`] owns every frame buffer of a camera or a clip; capture takes a [`Lease`], fills it, and makes it a
 //! [`Frame`], which is cheap to clone and gives its buffer back when the last clone is dropped. When all buffers are
 //! out, the pool refuses: capture drops that frame and counts it, memory never grows past the pool.
-//! No pixel is interpreted here; in which of two ways they lie is their [`Layout`].
+//! In which of two ways pixels lie is their [`Layout`]; only [`colour`] interprets one.
+
+pub mod colour;
 
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -208,11 +210,6 @@ impl Frame {
     /// How its pixels lie.
     pub fn layout(&self) -> Layout {
         self.lease.layout
-    }
-
-    /// Rows from the top, three bytes a pixel: blue, green, red. No padding between rows.
-    pub fn bgr(&self) -> &[u8] {
-        &self.lease.bytes
     }
 
     /// Pixels a row.

@@ -30,25 +30,24 @@ pub(super) struct Label {
 
 /// A frame as a picture in memory.
 pub(super) fn picture(frame: &Frame) -> RgbImage {
-    let mut rgb = frame.bgr().to_vec();
-    for pixel in rgb.as_chunks_mut::<3>().0 {
-        pixel.swap(0, 2);
-    }
-    // Invariant: a frame holds width × height × 3 bytes, and its sides fit u32 (at most MAX_SIDE_PX).
-    RgbImage::from_raw(side(frame.width()), side(frame.height()), rgb).expect("a frame's bytes match its size")
+    part(frame, (0, 0), (frame.width(), frame.height()))
 }
 
 /// A part of a frame as a picture in memory, cut at the frame's edges.
 pub(super) fn crop(frame: &Frame, area: Rect<FramePx>) -> RgbImage {
     let area = area.intersect(frame.bounds());
-    let (x0, y0) = (crate::vision::floor_index(area.x0), crate::vision::floor_index(area.y0));
-    let (width, height) = (crate::vision::floor_index(area.width()), crate::vision::floor_index(area.height()));
-    RgbImage::from_fn(side(width), side(height), |x, y| {
-        let at = ((y0 + y as usize) * frame.width() + x0 + x as usize) * 3;
-        // Invariant: the area lies inside the frame, whose bytes are width × height × 3.
-        let bgr = &frame.bgr()[at..at + 3];
-        Rgb([bgr[2], bgr[1], bgr[0]])
-    })
+    let whole = crate::vision::floor_index;
+    part(frame, (whole(area.x0), whole(area.y0)), (whole(area.width()), whole(area.height())))
+}
+
+fn part(frame: &Frame, from: (usize, usize), (width, height): (usize, usize)) -> RgbImage {
+    let mut rgb = Vec::new();
+    frame.bgr_part(from, (width, height), &mut rgb);
+    for pixel in rgb.as_chunks_mut::<3>().0 {
+        pixel.swap(0, 2);
+    }
+    // Invariant: a part of a frame has width × height × 3 bytes, and its sides fit u32 (at most MAX_SIDE_PX).
+    RgbImage::from_raw(side(width), side(height), rgb).expect("a part's bytes match its size")
 }
 
 /// An empty sheet.

@@ -8,7 +8,8 @@ use std::time::Duration;
 use crate::anpr::decode::{Decoded, Decoder};
 use crate::camera::{CameraError, stills};
 use crate::clock::{SimClock, UtcTime, thread_cpu_time};
-use crate::frame::{Frame, FramePool, MAX_SIDE_PX};
+use crate::frame::colour::NO_COLOUR;
+use crate::frame::{Frame, FramePool, Layout, MAX_SIDE_PX, Pixels};
 use crate::geometry::{FramePx, Point, Quad, Rect};
 use crate::ident::{CameraId, FrameSeq};
 use crate::vision::detector::Candidate;
@@ -252,14 +253,24 @@ impl PhotoReader {
 
     /// The crop in the middle of a grey canvas, and where its top left corner lies there.
     fn canvas_around(&self, crop: &Frame, label_width: f32) -> Result<(Frame, f32, f32), CameraError> {
-        let (width, height) = canvas_size(crop.width(), crop.height(), label_width);
-        let mut lease = self.canvases.lease(width, height).ok_or(CameraError::NoBuffer)?;
-        let (left, top) = ((width - crop.width()) / 2, (height - crop.height()) / 2);
-        let pixels = lease.bgr_mut();
-        pixels.fill(CANVAS_GREY);
-        let rows = pixels.chunks_exact_mut(width * 3).skip(top);
-        for (into, row) in rows.zip(crop.bgr().chunks_exact(crop.width() * 3)) {
-            into[left * 3..(left + crop.width()) * 3].copy_from_slice(row);
+        let (mut width, mut height) = canvas_size(crop.width(), crop.height(), label_width);
+        let (mut left, mut top) = ((width - crop.width()) / 2, (height - crop.height()) / 2);
+        let grey = crop.layout().grey(CANVAS_GREY);
+        if let Layout::I420 { .. } = crop.layout() {
+            // Colour stays in its place: the crop's sides are even, and so is all around it.
+            (width, height, left, top) = (width & !1, height & !1, left & !1, top & !1);
+        }
+        let mut lease = self.canvases.lease_as(crop.layout(), width, height).ok_or(CameraError::NoBuffer)?;
+        match crop.pixels() {
+            Pixels::Bgr(bgr) => embed(bgr, 3 * crop.width(), lease.bytes_mut(), 3 * width, (3 * left, top), grey),
+            Pixels::I420 { luma, blue, red, .. } => {
+                let (into_luma, colour) = lease.bytes_mut().split_at_mut(width * height);
+                let (into_blue, into_red) = colour.split_at_mut(width * height / 4);
+                embed(luma, crop.width(), into_luma, width, (left, top), grey);
+                for (plane, into) in [(blue, into_blue), (red, into_red)] {
+                    embed(plane, crop.width() / 2, into, width / 2, (left / 2, top / 2), NO_COLOUR);
+                }
+            }
         }
         #[allow(clippy::cast_precision_loss)] // sides are at most MAX_SIDE_PX, exact in f32
         let (x, y) = (left as f32, top as f32);
@@ -274,6 +285,14 @@ impl PhotoReader {
     fn load(&self, path: &Path) -> Result<Frame, CameraError> {
         let lease = stills::decode(path, &self.pool)?;
         Ok(Frame::new(lease, self.camera.clone(), FrameSeq(0), SimClock::at(UtcTime::default(), Duration::ZERO)))
+    }
+}
+
+/// Puts the rows of a plane into a larger one, `at` so many bytes from the left and rows from the top, with `grey` around them.
+fn embed(plane: &[u8], row: usize, into: &mut [u8], into_row: usize, (left, top): (usize, usize), grey: u8) {
+    into.fill(grey);
+    for (into, from) in into.chunks_exact_mut(into_row).skip(top).zip(plane.chunks_exact(row)) {
+        into[left..left + row].copy_from_slice(from);
     }
 }
 

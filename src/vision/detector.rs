@@ -6,13 +6,11 @@
 //! A region may be looked at in tiles (`tiles`), each one run of the network, and once more as a whole. Runs on the reader
 //! thread; all buffers are kept.
 
-use opencv::core::{Mat, MatTraitConstManual, Rect as CvRect, Size, Vec3b};
-use opencv::imgproc;
-use opencv::prelude::MatTrait;
-
+use super::canvas::{Canvas, Place};
 use super::manifest::{ManifestError, ModelEntry};
 use super::onnx::Network;
 use super::overlap::{Found, settle};
+use super::part::Part;
 use super::tiles::{Look, Tiles};
 use super::{Stage, VisionError, floor_index};
 use crate::frame::Frame;
@@ -20,8 +18,6 @@ use crate::geometry::{FramePx, Letterbox, ModelPx, Point, Quad, Rect};
 
 /// Corner offsets are trained in units of this many model pixels.
 const CORNER_UNIT_PX: f32 = 32.0;
-/// Grey of the letterbox's bars: the value used in training.
-const PADDING_GREY: u8 = 114;
 /// The network's maps: score, left, top, right, bottom, four corners x and y.
 const MAPS: usize = 13;
 
@@ -74,8 +70,7 @@ pub struct Detector {
     width: usize,
     height: usize,
     stride: usize,
-    canvas: Vec<u8>,
-    placed: Option<CvRect>,
+    canvas: Canvas,
     found: Vec<Found>,
     kept: Vec<Candidate>,
 }
@@ -100,8 +95,7 @@ impl Detector {
             width,
             height,
             stride,
-            canvas: vec![PADDING_GREY; width * height * 3],
-            placed: None,
+            canvas: Canvas::new(width, height),
             found: Vec::with_capacity(FOUND_CAPACITY),
             kept: Vec::with_capacity(options.max_candidates),
         })
@@ -127,15 +121,18 @@ impl Detector {
 
     /// Runs the network once and adds what it finds.
     fn look(&mut self, frame: &Frame, look: Look) -> Result<(), VisionError> {
-        let letterbox = self.place(frame, look.area)?;
-        let (plane, input) = (self.width * self.height, self.network.input_mut());
-        let (blue, rest) = input.split_at_mut(plane);
-        let (green, red) = rest.split_at_mut(plane);
-        for (((pixel, b), g), r) in self.canvas.chunks_exact(3).zip(blue).zip(green).zip(red) {
-            *b = f32::from(pixel[0]);
-            *g = f32::from(pixel[1]);
-            *r = f32::from(pixel[2]);
-        }
+        let part = Part::of(frame, look.area)
+            .ok_or_else(|| VisionError::new(Stage::Detect, &"the region to look at has no pixels in the frame"))?
+            .with_colour(frame);
+        let letterbox = self.letterbox(part.bounds());
+        let scaled = |side: f32| floor_index((side * letterbox.scale).round()).max(1);
+        let place = Place {
+            left: floor_index(letterbox.left),
+            top: floor_index(letterbox.top),
+            width: scaled(part.bounds().width()).min(self.width),
+            height: scaled(part.bounds().height()).min(self.height),
+        };
+        self.canvas.fill(frame, part, place, self.network.input_mut()).map_err(|e| VisionError::new(Stage::Detect, &e))?;
         let maps = self.network.run().map_err(|e| VisionError::new(Stage::Detect, &e))?;
         let grid = Grid { maps, columns: self.width / self.stride, rows: self.height / self.stride, stride: self.stride };
         grid.candidates(&letterbox, &look, frame.bounds(), self.options.min_score, &mut self.found);
@@ -150,39 +147,6 @@ impl Detector {
     #[allow(clippy::cast_precision_loss)] // sides are at most InputSize's, exact in f32
     fn letterbox(&self, region: Rect<FramePx>) -> Letterbox {
         Letterbox::fit(region, self.width as f32, self.height as f32)
-    }
-
-    /// Scales the region onto the canvas.
-    fn place(&mut self, frame: &Frame, region: Rect<FramePx>) -> Result<Letterbox, VisionError> {
-        let (x0, y0) = (floor_index(region.x0), floor_index(region.y0));
-        let (x1, y1) = (floor_index(region.x1.ceil()).min(frame.width()), floor_index(region.y1.ceil()).min(frame.height()));
-        if x1 <= x0 || y1 <= y0 {
-            return Err(VisionError::new(Stage::Detect, &"the region to look at has no pixels in the frame"));
-        }
-        #[allow(clippy::cast_precision_loss)] // sides are at most MAX_SIDE_PX, exact in f32
-        let snapped = Rect::new(x0 as f32, y0 as f32, x1 as f32, y1 as f32);
-        let letterbox = self.letterbox(snapped);
-        let scaled = |side: f32| floor_index((side * letterbox.scale).round()).max(1);
-        let (w, h) = (scaled(snapped.width()).min(self.width), scaled(snapped.height()).min(self.height));
-        let cv = |e: opencv::Error| VisionError::new(Stage::Detect, &e);
-        let int = |n: usize| i32::try_from(n).map_err(|e| VisionError::new(Stage::Detect, &e));
-        let whole = Mat::new_rows_cols_with_bytes::<Vec3b>(int(frame.height())?, int(frame.width())?, frame.bgr()).map_err(cv)?;
-        let source = Mat::roi(&whole, CvRect::new(int(x0)?, int(y0)?, int(x1 - x0)?, int(y1 - y0)?)).map_err(cv)?;
-        let into = CvRect::new(int(floor_index(letterbox.left))?, int(floor_index(letterbox.top))?, int(w)?, int(h)?);
-        if self.placed != Some(into) {
-            self.canvas.fill(PADDING_GREY);
-            self.placed = Some(into);
-        }
-        let mut canvas =
-            Mat::new_rows_cols_with_bytes_mut::<Vec3b>(int(self.height)?, int(self.width)?, &mut self.canvas).map_err(cv)?;
-        let mut target = Mat::roi_mut(&mut canvas, into).map_err(cv)?;
-        // Area averaging when shrinking: it keeps the strokes of small plates, and training did the same.
-        let how = if letterbox.scale < 1.0 { imgproc::INTER_AREA } else { imgproc::INTER_LINEAR };
-        let size = Size::new(int(w)?, int(h)?);
-        let before = target.data_mut().cast_const();
-        imgproc::resize(&source, &mut target, size, 0.0, 0.0, how).map_err(cv)?;
-        debug_assert_eq!(before, target.data_bytes().map_or(before, <[u8]>::as_ptr), "resize wrote in place");
-        Ok(letterbox)
     }
 }
 

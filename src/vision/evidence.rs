@@ -8,10 +8,11 @@
 //! OpenCV's encoder (libjpeg-turbo) does the work: at 1080p it takes a tenth of the `image` crate's time. Runs on the recorder
 //! thread.
 
-use opencv::core::{Mat, MatTraitConst, Point as CvPoint, Rect as CvRect, Scalar, Size, ToInputArray, Vec3b, Vector};
+use opencv::core::{Mat, Point as CvPoint, Scalar, Vector};
 use opencv::prelude::VectorToVec;
 use opencv::{imgcodecs, imgproc};
 
+use super::part::{self, Part};
 use super::{Stage, VisionError, floor_index};
 use crate::frame::{Frame, MAX_SIDE_PX};
 use crate::geometry::{FramePx, Quad};
@@ -93,15 +94,11 @@ const LEAST_SIDE_PX: usize = 8;
 /// When the quadrilateral has no pixels in the frame, no picture fits the caps, or the encoder fails.
 pub fn patch_jpeg(frame: &Frame, quad: Quad<FramePx>, options: &EvidenceOptions) -> Result<Vec<u8>, VisionError> {
     let around = quad.bounds().grow(0.10, 0.25).intersect(frame.bounds());
-    let (x0, y0) = (floor_index(around.x0), floor_index(around.y0));
-    let (x1, y1) = (floor_index(around.x1.ceil()).min(frame.width()), floor_index(around.y1.ceil()).min(frame.height()));
-    if x1 < x0 + 2 || y1 < y0 + 2 {
-        return Err(VisionError::new(Stage::Encode, &"the plate has no pixels in the frame"));
-    }
-    let whole = view(frame)?;
-    let region = CvRect::new(int(x0)?, int(y0)?, int(x1 - x0)?, int(y1 - y0)?);
-    let crop = Mat::roi(&whole, region).map_err(fault)?;
-    pack(&crop, (x1 - x0, y1 - y0), &options.patch, |_, _| Ok(()))
+    let part = Part::of(frame, around)
+        .filter(|part| part.width >= 2 && part.height >= 2)
+        .ok_or_else(|| VisionError::new(Stage::Encode, &"the plate has no pixels in the frame"))?
+        .with_colour(frame);
+    pack(frame, part, &options.patch, |_, _| Ok(()))
 }
 
 /// The whole frame, scaled down to its caps, with the plate outlined where the options say so.
@@ -110,7 +107,7 @@ pub fn patch_jpeg(frame: &Frame, quad: Quad<FramePx>, options: &EvidenceOptions)
 /// When no picture fits the caps, or the encoder fails.
 pub fn overview_jpeg(frame: &Frame, quad: Quad<FramePx>, options: &EvidenceOptions) -> Result<Vec<u8>, VisionError> {
     let draw = |picture: &mut Mat, scale| if options.outline { outline(picture, quad, scale) } else { Ok(()) };
-    pack(&view(frame)?, (frame.width(), frame.height()), &options.overview, draw)
+    pack(frame, Part::whole(frame), &options.overview, draw)
 }
 
 /// A frame as it is, scaled down to its caps, with all plates outlined.
@@ -119,7 +116,7 @@ pub fn overview_jpeg(frame: &Frame, quad: Quad<FramePx>, options: &EvidenceOptio
 /// When no picture fits the caps, or the encoder fails.
 pub fn still_jpeg(frame: &Frame, plates: &[Quad<FramePx>], options: &PictureOptions) -> Result<Vec<u8>, VisionError> {
     let draw = |picture: &mut Mat, scale| plates.iter().try_for_each(|quad| outline(picture, *quad, scale));
-    pack(&view(frame)?, (frame.width(), frame.height()), options, draw)
+    pack(frame, Part::whole(frame), options, draw)
 }
 
 fn outline(picture: &mut Mat, quad: Quad<FramePx>, scale: f32) -> Result<(), VisionError> {
@@ -136,31 +133,22 @@ fn outline(picture: &mut Mat, quad: Quad<FramePx>, scale: f32) -> Result<(), Vis
     imgproc::polylines(picture, &corners, true, amber, 2, imgproc::LINE_AA, 0).map_err(fault)
 }
 
-fn view(frame: &Frame) -> Result<opencv::boxed_ref::BoxedRef<'_, Mat>, VisionError> {
-    Mat::new_rows_cols_with_bytes::<Vec3b>(int(frame.height())?, int(frame.width())?, frame.bgr()).map_err(fault)
-}
-
-/// A picture of `size` as a file within the caps: as large as they allow, then as good as they allow. `draw` adds to the
+/// A part of a frame as a file within the caps: as large as they allow, then as good as they allow. `draw` adds to the
 /// scaled picture, whose pixels are `scale` of the original's.
 #[allow(clippy::cast_precision_loss)] // sides are at most MAX_SIDE_PX, files far below 16 MiB
 fn pack(
-    source: &(impl MatTraitConst + ToInputArray),
-    size: (usize, usize),
+    frame: &Frame,
+    part: Part,
     options: &PictureOptions,
     draw: impl Fn(&mut Mat, f32) -> Result<(), VisionError>,
 ) -> Result<Vec<u8>, VisionError> {
+    let size = (part.width, part.height);
     let most = (cap(options.max_width_px), cap(options.max_height_px));
     let mut scale = (most.0 as f32 / size.0 as f32).min(most.1 as f32 / size.1 as f32).min(1.0);
     loop {
         let side = |n: usize, most: usize| floor_index((n as f32 * scale).round()).clamp(1, most);
         let (width, height) = (side(size.0, most.0), side(size.1, most.1));
-        let mut picture = Mat::default();
-        if (width, height) == size {
-            source.copy_to(&mut picture).map_err(fault)?;
-        } else {
-            let to = Size::new(int(width)?, int(height)?);
-            imgproc::resize(source, &mut picture, to, 0.0, 0.0, imgproc::INTER_AREA).map_err(fault)?;
-        }
+        let mut picture = part::picture(frame, part, (width, height)).map_err(fault)?;
         draw(&mut picture, scale)?;
         let least_bytes = match best_within(&picture, options)? {
             Ok(bytes) => return Ok(bytes),
@@ -213,10 +201,6 @@ fn encode(picture: &Mat, quality: u8) -> Result<Vector<u8>, VisionError> {
 
 fn cap(side_px: u32) -> usize {
     usize::try_from(side_px).unwrap_or(MAX_SIDE_PX).clamp(1, MAX_SIDE_PX)
-}
-
-fn int(n: usize) -> Result<i32, VisionError> {
-    i32::try_from(n).map_err(|e| VisionError::new(Stage::Encode, &e))
 }
 
 fn fault(e: opencv::Error) -> VisionError {

@@ -4,6 +4,7 @@
 //! something moved since the camera's last look. It has never heard of a hotlist, a passage or a message. `onnx` is the only file that names the runtime; OpenCV's image maths stays in this room.
 
 mod batch;
+mod canvas;
 mod collapse;
 pub mod detector;
 pub mod evidence;
@@ -12,6 +13,7 @@ pub mod manifest;
 pub mod motion;
 pub mod onnx;
 mod overlap;
+mod part;
 pub mod patch;
 pub mod reader;
 pub mod tiles;

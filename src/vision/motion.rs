@@ -16,7 +16,7 @@ use std::time::Duration;
 
 use super::floor_index;
 use crate::clock::MonoTime;
-use crate::frame::Frame;
+use crate::frame::{Frame, Layout, Pixels};
 use crate::geometry::{FramePx, Rect};
 
 /// When a frame is passed over.
@@ -43,9 +43,9 @@ impl Default for MotionOptions {
 
 /// Sides of a block, frame pixels: some three characters of the smallest plate that can be read.
 const BLOCK_PX: usize = 16;
-/// Every second row is summed up, all of its pixels in all three channels.
+/// Every second row is summed up, all of its pixels: in all three channels, or in luma, which says as much for a third of the bytes.
 const ROW_STEP: usize = 2;
-/// Summed bytes a block: what one grey level makes in the sum.
+/// What one grey level of 255 makes in a block's sum, whatever the layout: three channels of so many pixels.
 const LEVEL: u32 = 384;
 /// Grain counts up to this many of its standard deviations: of 8100 blocks, none strays further by chance.
 pub const GRAIN_SIGMAS: f32 = 6.0;
@@ -57,8 +57,9 @@ const HOLD: Duration = Duration::from_millis(200);
 /// What of the frame is compared, pixels.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Area {
-    /// Pixels a row of the frame.
+    /// Pixels a row of the frame, and how they lie.
     stride: usize,
+    layout: Layout,
     /// Left and top.
     at: (usize, usize),
     /// Width and height.
@@ -70,7 +71,7 @@ impl Area {
         let within = region.intersect(frame.bounds());
         let at = (floor_index(within.x0), floor_index(within.y0));
         let end = (floor_index(within.x1.ceil()), floor_index(within.y1.ceil()));
-        Self { stride: frame.width(), at, size: (end.0.saturating_sub(at.0), end.1.saturating_sub(at.1)) }
+        Self { stride: frame.width(), layout: frame.layout(), at, size: (end.0.saturating_sub(at.0), end.1.saturating_sub(at.1)) }
     }
 
     /// Where the blocks of one side begin. The last one ends at the edge, over its neighbour where the side is no multiple.
@@ -79,15 +80,29 @@ impl Area {
     }
 
     /// Sums of all blocks, row by row, in place of what `sums` held.
-    fn sum(&self, bgr: &[u8], sums: &mut Vec<u32>) {
+    fn sum(&self, pixels: Pixels<'_>, sums: &mut Vec<u32>) {
+        match pixels {
+            Pixels::Bgr(bgr) => self.sum_bytes::<{ 3 * BLOCK_PX }>(bgr, sums),
+            Pixels::I420 { luma, full_range, .. } => {
+                self.sum_bytes::<BLOCK_PX>(luma, sums);
+                // As three channels would sum up, which luma of limited range makes of 219 levels.
+                let (times, of) = if full_range { (3, 1) } else { (3 * 255, 219) };
+                sums.iter_mut().for_each(|sum| *sum = *sum * times / of);
+            }
+        }
+    }
+
+    /// The same of a plane with `BLOCK` bytes a block and row.
+    fn sum_bytes<const BLOCK: usize>(&self, plane: &[u8], sums: &mut Vec<u32>) {
         sums.clear();
+        let bytes = BLOCK / BLOCK_PX;
         for y in Self::starts(self.at.1, self.size.1) {
             let first = sums.len();
             sums.resize(first + self.size.0.div_ceil(BLOCK_PX), 0);
             for row in (y..y + BLOCK_PX).step_by(ROW_STEP) {
-                let line = &bgr[3 * row * self.stride..];
+                let line = &plane[bytes * row * self.stride..];
                 for (sum, x) in sums[first..].iter_mut().zip(Self::starts(self.at.0, self.size.0)) {
-                    *sum += line[3 * x..3 * (x + BLOCK_PX)].iter().map(|v| u32::from(*v)).sum::<u32>();
+                    *sum += line[bytes * x..][..BLOCK].iter().map(|v| u32::from(*v)).sum::<u32>();
                 }
             }
         }
@@ -122,7 +137,7 @@ impl MotionGate {
             self.at_hand = None;
             return false;
         }
-        area.sum(frame.bgr(), &mut self.now);
+        area.sum(frame.pixels(), &mut self.now);
         let Some((_, looked, moved)) = self.looked.filter(|(same, looked, _)| *same == area && *looked <= now) else {
             self.at_hand = Some((area, true));
             return false;
@@ -284,6 +299,33 @@ mod tests {
     #[test]
     fn a_view_where_everything_moves_is_always_looked_at() {
         assert_eq!(count(&looks(30, rare(), |n, x, y, _| 30.0 + 150.0 * (((x + 9 * n) / 23 + y / 31) % 2) as f32)), 30);
+    }
+
+    #[test]
+    fn a_level_means_the_same_in_every_layout() {
+        let limited = Layout::I420 { full_range: false };
+        for (levels, still) in [(0, true), (2, true), (5, false)] {
+            let mut gate = MotionGate::new(rare());
+            for layout in [Layout::Bgr, limited, Layout::I420 { full_range: true }] {
+                for n in 0..8u64 {
+                    let mut lease = FramePool::new(1).lease_as(layout, 640, 360).expect("size");
+                    let (bytes, each) = (lease.bytes_mut(), if layout == Layout::Bgr { 3 } else { 1 });
+                    bytes.fill(layout.grey(100));
+                    if n == 7 {
+                        let rows = bytes.chunks_exact_mut(each * 640).skip(64).take(32);
+                        rows.for_each(|row| row[each * 160..each * 192].fill(layout.grey(100 + levels)));
+                    }
+                    let at = SimClock::at(UtcTime::default(), Duration::from_millis(40 * n));
+                    let frame = Frame::new(lease, CameraId::new("t").expect("id"), FrameSeq(n), at);
+                    let found = gate.is_still(&frame, frame.bounds());
+                    if !found {
+                        gate.looked(frame.at().mono);
+                    }
+                    // Another layout is compared with nothing.
+                    assert_eq!(found, n > 4 && (n < 7 || still), "{layout:?}, {levels}, {n}");
+                }
+            }
+        }
     }
 
     #[test]

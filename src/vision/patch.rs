@@ -2,11 +2,13 @@
 //!
 //! Pixels are only moved here; what they mean is the reader's business. Runs on the reader thread; buffers are kept.
 
-use opencv::core::{Mat, Point2f, Rect as CvRect, Scalar, Size, Vec3b};
+use opencv::core::{Mat, MatTraitConst, Point2f, Scalar, Size, ToInputArray, Vec3b};
 use opencv::imgproc;
 
-use super::{Stage, VisionError, floor_index};
-use crate::frame::Frame;
+use super::part::{self, Part, int};
+use super::{Stage, VisionError};
+use crate::frame::colour::STRETCHED;
+use crate::frame::{Frame, Pixels};
 use crate::geometry::{FramePx, PatchPx, Point, Quad};
 
 /// Patch width, pixels: what the reader was trained on.
@@ -80,47 +82,58 @@ impl PatchCutter {
     /// When the quadrilateral lies wholly outside the frame or has no area, or OpenCV fails.
     pub fn cut(&mut self, frame: &Frame, quad: Quad<FramePx>, patch: &mut PlatePatch) -> Result<(), VisionError> {
         let cv = |e: opencv::Error| VisionError::new(Stage::Read, &e);
-        let int = |n: usize| i32::try_from(n).map_err(|e| VisionError::new(Stage::Read, &e));
         let around = quad.bounds().grow(0.02, 0.02).intersect(frame.bounds());
-        let (x0, y0) = (floor_index(around.x0), floor_index(around.y0));
-        let (x1, y1) = (floor_index(around.x1.ceil()), floor_index(around.y1.ceil()));
-        if x1 < x0 + 2 || y1 < y0 + 2 {
-            return Err(VisionError::new(Stage::Read, &"the candidate has no pixels in the frame"));
+        let part = Part::of(frame, around)
+            .filter(|part| part.width >= 2 && part.height >= 2)
+            .ok_or_else(|| VisionError::new(Stage::Read, &"the candidate has no pixels in the frame"))?;
+        match frame.pixels() {
+            Pixels::Bgr(bgr) => {
+                let grey = &mut self.grey;
+                part::with::<Vec3b, ()>(bgr, frame.width(), part, |region| {
+                    imgproc::cvt_color_def(region, grey, imgproc::COLOR_BGR2GRAY)
+                })
+                .map_err(cv)?;
+                warp(&self.grey, &mut self.shrunk, part, quad, &mut patch.luma).map_err(cv)?;
+            }
+            Pixels::I420 { luma, full_range, .. } => {
+                let (shrunk, into) = (&mut self.shrunk, &mut patch.luma);
+                part::with::<u8, ()>(luma, frame.width(), part, |region| warp(region, shrunk, part, quad, into)).map_err(cv)?;
+                // Stretching what was warped is the same as warping what was stretched, and less work.
+                if !full_range {
+                    patch.luma.iter_mut().for_each(|v| *v = STRETCHED[usize::from(*v)]);
+                }
+            }
         }
-        let whole = Mat::new_rows_cols_with_bytes::<Vec3b>(int(frame.height())?, int(frame.width())?, frame.bgr()).map_err(cv)?;
-        let region = Mat::roi(&whole, CvRect::new(int(x0)?, int(y0)?, int(x1 - x0)?, int(y1 - y0)?)).map_err(cv)?;
-        imgproc::cvt_color_def(&region, &mut self.grey, imgproc::COLOR_BGR2GRAY).map_err(cv)?;
-
-        // A plate far larger than the patch is averaged down first, or the warp would skip over its strokes.
-        #[allow(clippy::cast_precision_loss)] // 160 and 64
-        let (patch_w, patch_h) = (PATCH_WIDTH_PX as f32, PATCH_HEIGHT_PX as f32);
-        let shrink = (2.0 * patch_w / quad.width().max(1.0)).min(2.0 * patch_h / quad.height().max(1.0)).min(1.0);
-        let source = if shrink < 1.0 {
-            let factor = f64::from(shrink);
-            imgproc::resize(&self.grey, &mut self.shrunk, Size::default(), factor, factor, imgproc::INTER_AREA).map_err(cv)?;
-            &self.shrunk
-        } else {
-            &self.grey
-        };
-        #[allow(clippy::cast_precision_loss)] // frame coordinates are exact in f32
-        let corners = quad.corners.map(|c| Point2f::new((c.x - x0 as f32) * shrink, (c.y - y0 as f32) * shrink));
-        let square =
-            [Point2f::new(0.0, 0.0), Point2f::new(patch_w, 0.0), Point2f::new(patch_w, patch_h), Point2f::new(0.0, patch_h)];
-        let transform = imgproc::get_perspective_transform_slice(corners, square, opencv::core::DECOMP_LU).map_err(cv)?;
-        let mut out =
-            Mat::new_rows_cols_with_bytes_mut::<u8>(int(PATCH_HEIGHT_PX)?, int(PATCH_WIDTH_PX)?, &mut patch.luma).map_err(cv)?;
-        imgproc::warp_perspective(
-            source,
-            &mut out,
-            &transform,
-            Size::new(int(PATCH_WIDTH_PX)?, int(PATCH_HEIGHT_PX)?),
-            imgproc::INTER_LINEAR,
-            opencv::core::BORDER_REPLICATE,
-            Scalar::default(),
-        )
-        .map_err(cv)?;
         patch.quad = quad;
         Ok(())
+    }
+}
+
+/// Warps a quadrilateral of the frame out of `grey`, which is its `part`, in luma.
+fn warp(
+    grey: &(impl MatTraitConst + ToInputArray),
+    shrunk: &mut Mat,
+    part: Part,
+    quad: Quad<FramePx>,
+    into: &mut [u8],
+) -> opencv::Result<()> {
+    #[allow(clippy::cast_precision_loss)] // 160 and 64
+    let (patch_w, patch_h) = (PATCH_WIDTH_PX as f32, PATCH_HEIGHT_PX as f32);
+    let shrink = (2.0 * patch_w / quad.width().max(1.0)).min(2.0 * patch_h / quad.height().max(1.0)).min(1.0);
+    let origin = part.bounds();
+    let corners = quad.corners.map(|c| Point2f::new((c.x - origin.x0) * shrink, (c.y - origin.y0) * shrink));
+    let square = [Point2f::new(0.0, 0.0), Point2f::new(patch_w, 0.0), Point2f::new(patch_w, patch_h), Point2f::new(0.0, patch_h)];
+    let transform = imgproc::get_perspective_transform_slice(corners, square, opencv::core::DECOMP_LU)?;
+    let size = Size::new(int(PATCH_WIDTH_PX), int(PATCH_HEIGHT_PX));
+    let mut out = Mat::new_rows_cols_with_bytes_mut::<u8>(size.height, size.width, into)?;
+    let (how, edge) = (imgproc::INTER_LINEAR, opencv::core::BORDER_REPLICATE);
+    if shrink < 1.0 {
+        // A plate far larger than the patch is averaged down first, or the warp would skip over its strokes.
+        let factor = f64::from(shrink);
+        imgproc::resize(grey, shrunk, Size::default(), factor, factor, imgproc::INTER_AREA)?;
+        imgproc::warp_perspective(shrunk, &mut out, &transform, size, how, edge, Scalar::default())
+    } else {
+        imgproc::warp_perspective(grey, &mut out, &transform, size, how, edge, Scalar::default())
     }
 }
 

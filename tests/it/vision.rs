@@ -11,36 +11,53 @@ use kerbside::camera::Source;
 use kerbside::camera::clip::ClipSource;
 use kerbside::clock::{SimClock, UtcTime};
 use kerbside::frame::{Frame, FramePool};
-use kerbside::geometry::{FramePx, Rect};
+use kerbside::geometry::{FramePx, Quad, Rect};
 use kerbside::ident::{CameraId, FrameSeq};
 use kerbside::runtime::pipeline::{Outcome, Pipeline};
+use kerbside::vision::evidence::{self, EvidenceProfile};
+use kerbside::vision::legibility;
 use kerbside::vision::manifest::{ModelStore, Precision};
 use kerbside::vision::onnx::Runtime;
 use kerbside::vision::patch::{PatchCutter, PlatePatch};
 use kerbside::vision::reader::{PLATES_A_RUN, Reader};
 use kerbside::vision::{SeenPlate, Vision, VisionOptions};
 
-use crate::support::program;
+use crate::support::{planes, program};
 
 /// Where `LK24HJV` is in frame 46.
 const PLATE: Rect<FramePx> = Rect::new(313.0, 471.0, 441.0, 500.0);
 
-/// Frame 46 of the bundled clip (`LK24HJV`, `YD68RNE` and `GO10OLO` are in view), so many times side by side and below each other.
-fn frame(times: usize) -> Frame {
-    let pool = FramePool::new(2);
+/// Some frames of the bundled clip, by number in rising order.
+fn of_clip(numbers: &[u64]) -> Vec<Frame> {
+    let (pool, camera) = (FramePool::new(numbers.len() + 1), CameraId::new("t").expect("id"));
+    let at = SimClock::at(UtcTime::default(), Duration::ZERO);
     let mut source = ClipSource::new(program::demo("drive_by.mp4"));
     source.open().expect("the bundled clip");
-    for _ in 0..46 {
-        drop(source.grab(&pool).expect("decodes").frame().expect("a frame"));
-    }
-    let mut one = source.grab(&pool).expect("decodes").frame().expect("a frame").lease;
-    let mut lease = pool.lease(1280 * times, 720 * times).expect("a size");
+    (0..=*numbers.last().expect("some"))
+        .map(|n| {
+            Frame::new(source.grab(&pool).expect("decodes").frame().expect("a frame").lease, camera.clone(), FrameSeq(n), at)
+        })
+        .filter(|frame| numbers.contains(&frame.seq().0))
+        .collect()
+}
+
+/// All pixels of a frame, three bytes each.
+fn bgr(frame: &Frame) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    frame.bgr_part((0, 0), (frame.width(), frame.height()), &mut bytes);
+    bytes
+}
+
+/// Frame 46 of the bundled clip (`LK24HJV`, `YD68RNE` and `GO10OLO` are in view), so many times side by side and below each other.
+fn frame(times: usize) -> Frame {
+    let one = of_clip(&[46]).remove(0);
+    let bytes = bgr(&one);
+    let mut lease = FramePool::new(1).lease(1280 * times, 720 * times).expect("a size");
     for (y, row) in lease.bgr_mut().chunks_exact_mut(3 * 1280 * times).enumerate() {
         let from = 3 * 1280 * (y % 720);
-        row.chunks_exact_mut(3 * 1280).for_each(|part| part.copy_from_slice(&one.bgr_mut()[from..from + 3 * 1280]));
+        row.chunks_exact_mut(3 * 1280).for_each(|part| part.copy_from_slice(&bytes[from..from + 3 * 1280]));
     }
-    let at = SimClock::at(UtcTime::default(), std::time::Duration::ZERO);
-    Frame::new(lease, CameraId::new("t").expect("id"), FrameSeq(46), at)
+    Frame::new(lease, one.camera().clone(), one.seq(), one.at())
 }
 
 /// Whether two reads say the same. Runs of other lengths may sum in another order, so the last digits are free.
@@ -140,12 +157,13 @@ fn a_standing_picture_is_looked_at_now_and_then_and_its_plates_stay_in_view() {
     let pool = FramePool::new(1);
     let mut pipeline = Pipeline::new(vision, core, HashMap::new(), vec![pool.clone()]);
     let (standing, mut outcomes, mut looks) = (frame(1), Vec::new(), 0);
+    let bytes = bgr(&standing);
     let camera = standing.camera().clone();
     let at = |n: u64| SimClock::at(UtcTime::default(), Duration::from_millis(40 * n));
     let mut again = |n: u64, outcomes: &mut Vec<Outcome>| {
         // Held evidence is copied out of the only buffer.
         let mut lease = pool.lease(standing.width(), standing.height()).expect("a buffer");
-        lease.bgr_mut().copy_from_slice(standing.bgr());
+        lease.bgr_mut().copy_from_slice(&bytes);
         !pipeline.frame(&Frame::new(lease, camera.clone(), FrameSeq(n), at(n)), outcomes).unwrap().still
     };
     for n in 0..100 {
@@ -157,4 +175,84 @@ fn a_standing_picture_is_looked_at_now_and_then_and_its_plates_stay_in_view() {
     let records: Vec<_> = outcomes.iter().filter_map(|o| if let Outcome::Record(r, _) = o { Some(r) } else { None }).collect();
     let record = records.iter().find(|r| r.decoded.vrm.to_string() == "LK24HJV").expect("read");
     assert_eq!((record.sightings.first, record.sightings.last), (at(0), at(99)), "in view all the time");
+}
+
+#[test]
+fn planes_show_the_plates_and_marks_that_pixels_show() {
+    let runtime = Runtime::load(&program::onnxruntime()).unwrap();
+    let mut vision = Vision::load(&runtime, &program::root().join("models"), &VisionOptions::default()).unwrap();
+    let (mut compared, mut shift, mut boxes) = (0, [0.0f32; 4], 0.0);
+    for frame in of_clip(&[20, 46, 100, 180, 260, 340]) {
+        // The whole frame, and a region with odd corners: colour must come from its own place there too.
+        for region in [frame.bounds(), Rect::new(31.0, 121.0, 1279.0, 715.0)] {
+            let pixels: Vec<SeenPlate> = vision.look(&frame, region).unwrap().0.to_vec();
+            for full_range in [false, true] {
+                let (planes, _) = vision.look(&planes::of(&frame, full_range), region).unwrap();
+                // Those that are hardly any plate may come and go.
+                for plate in pixels.iter().filter(|p| p.candidate.score > 0.5) {
+                    let (there, text) =
+                        (plate.candidate.bounds, |p: &SeenPlate| p.read.and_then(|r| r.raw()).map(|m| m.to_string()));
+                    let same = planes.iter().find(|p| p.candidate.bounds.iou(there) > 0.5).expect("found");
+                    let (a, b) = (there, same.candidate.bounds);
+                    let off = [a.x0 - b.x0, a.y0 - b.y0, a.x1 - b.x1, a.y1 - b.y1];
+                    // The detector sees half the frame's pixels across: one of its own, at the most, and no shift in the mean
+                    // (a region is rounded to whole pixels of the input, each in its own way).
+                    assert!(off.iter().all(|px| px.abs() <= 2.0), "{a:?} {b:?}");
+                    if region == frame.bounds() {
+                        shift.iter_mut().zip(off).for_each(|(sum, px)| *sum += px);
+                        boxes += 1.0;
+                    }
+                    if plate.read.is_some_and(|r| r.weakest() > 0.8) {
+                        compared += 1;
+                        assert_eq!(text(plate), text(same), "frame {}, {region:?}, {full_range}", frame.seq().0);
+                    }
+                }
+            }
+        }
+    }
+    assert!(compared >= 40, "{compared} reads compared");
+    assert!(shift.iter().all(|sum| (sum / boxes).abs() < 0.25), "{shift:?} in {boxes} boxes");
+}
+
+#[test]
+fn patches_and_pictures_of_planes_are_those_of_pixels() {
+    let frame = frame(1);
+    let mut cutter = PatchCutter::new();
+    // Upright, askew, with odd corners, and so large that it is averaged down first.
+    let askew = Quad::new(Quad::from(PLATE).corners.map(|c| kerbside::geometry::Point::new(c.x + 0.1 * c.y, c.y + 0.02 * c.x)));
+    let quads = [PLATE.grow(0.1, 0.1).into(), askew, Rect::new(301.0, 333.0, 1001.0, 613.0).into()];
+    let sharpness = |patch: &PlatePatch| legibility::measure(patch).sharpness;
+    let decoded = |jpeg: Vec<u8>| image::load_from_memory(&jpeg).expect("a JPEG").to_rgb8();
+    let apart = |a: &[u8], b: &[u8]| {
+        assert_eq!(a.len(), b.len());
+        let all: u64 = a.iter().zip(b).map(|(a, b)| u64::from(a.abs_diff(*b))).sum();
+        all as f64 / a.len() as f64
+    };
+    for full_range in [false, true] {
+        let planes = planes::of(&frame, full_range);
+        for quad in quads {
+            let [mut a, mut b] = [PlatePatch::new(), PlatePatch::new()];
+            cutter.cut(&frame, quad, &mut a).unwrap();
+            cutter.cut(&planes, quad, &mut b).unwrap();
+            let most = a.luma().iter().zip(b.luma()).map(|(a, b)| a.abs_diff(*b)).max();
+            assert!(most <= Some(4) && apart(a.luma(), b.luma()) < 1.0, "{quad:?}, {full_range}: {most:?}");
+            assert!((sharpness(&a) - sharpness(&b)).abs() < 0.05, "{quad:?}: {} {}", sharpness(&a), sharpness(&b));
+            for profile in [EvidenceProfile::Nasple, EvidenceProfile::Full] {
+                let options = profile.options();
+                let [a, b] = [&frame, &planes].map(|f| decoded(evidence::patch_jpeg(f, quad, &options).unwrap()));
+                // Parts of planes begin at even pixels, so one may be a pixel larger at the frame's own size.
+                if a.dimensions() == b.dimensions() {
+                    assert!(apart(&a, &b) < 6.0, "patch, {profile:?}, {full_range}: {}", apart(&a, &b));
+                }
+                let (w, h) = (a.width().abs_diff(b.width()), a.height().abs_diff(b.height()));
+                assert!(w <= 2 && h <= 2, "{a:?} {b:?}", a = a.dimensions(), b = b.dimensions());
+                let [a, b] = [&frame, &planes].map(|f| decoded(evidence::overview_jpeg(f, quad, &options).unwrap()));
+                assert!(apart(&a, &b) < 4.0, "overview, {profile:?}, {full_range}: {}", apart(&a, &b));
+            }
+        }
+        let options = EvidenceProfile::Nasple.options();
+        let still = |f: &Frame| decoded(evidence::still_jpeg(f, &quads[..1], &options.overview).unwrap());
+        assert!(apart(&still(&frame), &still(&planes)) < 4.0);
+        assert!(apart(&bgr(&frame), &bgr(&planes)) < 4.0, "{}", apart(&bgr(&frame), &bgr(&planes)));
+    }
 }

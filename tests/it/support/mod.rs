@@ -5,6 +5,7 @@ pub mod lists;
 pub mod mosquitto;
 pub mod pictures;
 pub mod pki;
+pub mod planes;
 pub mod program;
 pub mod proxy;
 pub mod publisher;
