@@ -134,7 +134,7 @@ fn motion(c: &mut Criterion) {
             .collect();
         let mut gate = MotionGate::new(MotionOptions { scan_every: Duration::MAX, ..MotionOptions::default() });
         assert!(!gate.is_still(&pair[0], pair[0].bounds()));
-        gate.looked(pair[0].at().mono);
+        gate.looked(pair[0].at().mono, false);
         assert!(gate.is_still(&pair[1], pair[1].bounds()));
         c.bench_function(name, |b| b.iter(|| gate.is_still(black_box(&pair[1]), pair[1].bounds())));
     }

@@ -223,6 +223,7 @@ pub(super) fn resolve(raw: &RawConfig, base: &Path) -> Result<Settings, Vec<Faul
         gate: raw.vision.motion_gate,
         levels: c.number("vision.motion_levels", raw.vision.motion_levels, 0.5, 64.0),
         scan_every: Duration::from_millis(c.integer("vision.scan_every_ms", raw.vision.scan_every_ms, 1, 60_000)),
+        ..MotionOptions::default()
     };
 
     let mut core = CoreOptions::default();

@@ -184,7 +184,7 @@ impl Vision {
         }
         let (_, times) = self.look(frame, region)?;
         if let Some(gate) = self.gates.get_mut(frame.camera()) {
-            gate.looked(frame.at().mono);
+            gate.looked(frame.at().mono, !self.seen.is_empty());
         }
         Ok((Some(&self.seen), StageTimes { motion, ..times }))
     }

@@ -6,10 +6,10 @@
 //! blocks share is no motion: the median change is taken off, which is the camera's exposure at work, and the bound rises with
 //! the grain that the blocks themselves show, up to a ceiling, so that a view where everything moves is looked at always.
 //!
-//! It never calls two frames in a row still for longer than `scan_every`, so a slow vehicle is seen whatever the bound; nor
-//! for a moment after motion, so that its tail is read; nor the first frame of a camera, one after a gap, or one of another
-//! size or region. It refuses to know what moves: leaves and rain open it as well. Allocates when the size changes only. Runs on
-//! the reader thread.
+//! It never calls frames in a row still for longer than `scan_every` (`scan_idle` on an empty road), so a slow vehicle is seen
+//! whatever the bound; nor for a moment after motion, so that its tail is read; nor the first frame of a camera, one after a gap, or
+//! one of another size or region. It refuses to know what moves: leaves and rain open it as well. Allocates when the size changes
+//! only. Runs on the reader thread.
 
 use std::mem;
 use std::time::Duration;
@@ -33,11 +33,17 @@ pub struct MotionOptions {
     /// A frame is looked at when the last look is this long ago, whatever it shows. Default 250 ms: one look may miss a
     /// standing plate, and the next comes before its passage settles.
     pub scan_every: Duration,
+    /// The same on an empty road: nothing has moved and no look has seen a candidate for this long. Default 1 s. By then every
+    /// passage has settled but one that waits for a hidden plate, which what uncovers it brings back. And what comes is seen by its
+    /// motion, which is measured against the last look: the longer ago that was, the more of a slow vehicle's way has added up.
+    /// Only a plate that comes without changing any block, such as one of which light falls on the plate alone, is seen later. Where
+    /// this is less than `scan_every`, that holds.
+    pub scan_idle: Duration,
 }
 
 impl Default for MotionOptions {
     fn default() -> Self {
-        Self { gate: true, levels: 3.0, scan_every: Duration::from_millis(250) }
+        Self { gate: true, levels: 3.0, scan_every: Duration::from_millis(250), scan_idle: Duration::from_secs(1) }
     }
 }
 
@@ -109,12 +115,25 @@ impl Area {
     }
 }
 
+/// What is known since the last look.
+#[derive(Clone, Copy, Debug)]
+struct Look {
+    /// What is compared.
+    area: Area,
+    /// When it was.
+    at: MonoTime,
+    /// When anything last moved.
+    moved: MonoTime,
+    /// When anything last moved, or a look saw a candidate.
+    busy: MonoTime,
+}
+
 /// The gate of one camera.
 #[derive(Debug)]
 pub struct MotionGate {
     options: MotionOptions,
-    /// What is compared, when it was last looked at, and when anything last moved; none before the first look.
-    looked: Option<(Area, MonoTime, MonoTime)>,
+    /// The last look; none before the first.
+    looked: Option<Look>,
     /// Blocks of the frame that was looked at last.
     before: Vec<u32>,
     /// Blocks of the frame at hand, of what area, and whether something moved in it.
@@ -138,24 +157,30 @@ impl MotionGate {
             return false;
         }
         area.sum(frame.pixels(), &mut self.now);
-        let Some((_, looked, moved)) = self.looked.filter(|(same, looked, _)| *same == area && *looked <= now) else {
+        let Some(look) = self.looked.filter(|look| look.area == area && look.at <= now) else {
             self.at_hand = Some((area, true));
             return false;
         };
         let moves = self.moves();
         self.at_hand = Some((area, moves));
-        !moves && now.since(looked) < self.options.scan_every && now.since(moved) >= HOLD
+        let MotionOptions { scan_every, scan_idle, .. } = self.options;
+        let is_idle = now.since(look.busy) >= scan_idle;
+        let scan = if is_idle { scan_idle.max(scan_every) } else { scan_every };
+        !moves && now.since(look.at) < scan && now.since(look.moved) >= HOLD
     }
 
-    /// The frame that was last asked about was looked at: from now on it is what others are compared with.
-    pub fn looked(&mut self, at: MonoTime) {
+    /// The frame that was last asked about was looked at, and candidates were seen in it or not: from now on it is what others are
+    /// compared with.
+    pub fn looked(&mut self, at: MonoTime, saw: bool) {
         let Some((area, moves)) = self.at_hand.take() else {
             self.looked = None;
             return;
         };
         mem::swap(&mut self.before, &mut self.now);
-        let moved = self.looked.filter(|_| !moves).map_or(at, |(_, _, moved)| moved);
-        self.looked = Some((area, at, moved));
+        let before = self.looked.filter(|_| !moves);
+        let moved = before.map_or(at, |look| look.moved);
+        let busy = before.filter(|_| !saw).map_or(at, |look| look.busy);
+        self.looked = Some(Look { area, at, moved, busy });
     }
 
     /// Whether a block has changed that the others' change does not explain.
@@ -219,13 +244,23 @@ mod tests {
 
     /// Which of the frames, 40 ms apart, are looked at.
     fn looks(frames: usize, options: MotionOptions, tone: impl Fn(usize, usize, usize, f32) -> f32) -> Vec<bool> {
+        looks_seeing(frames, options, |_| false, tone)
+    }
+
+    /// The same where some looks see a candidate.
+    fn looks_seeing(
+        frames: usize,
+        options: MotionOptions,
+        sees: impl Fn(usize) -> bool,
+        tone: impl Fn(usize, usize, usize, f32) -> f32,
+    ) -> Vec<bool> {
         let mut gate = MotionGate::new(options);
         (0..frames)
             .map(|n| {
                 let frame = frame(40 * n as u64, SIZE, |x, y, road| tone(n, x, y, road));
                 let still = gate.is_still(&frame, frame.bounds());
                 if !still {
-                    gate.looked(frame.at().mono);
+                    gate.looked(frame.at().mono, sees(n));
                 }
                 !still
             })
@@ -254,10 +289,28 @@ mod tests {
 
     #[test]
     fn a_still_road_is_looked_at_for_a_moment_and_then_at_each_scan() {
-        let seen = looks(60, MotionOptions::default(), |_, _, _, road| road);
+        let seen = looks_seeing(60, MotionOptions::default(), |_| true, |_, _, _, road| road);
         assert_eq!(count(&seen[..5]), 5, "held open at the start: {seen:?}");
         let scans: Vec<usize> = (5..60).filter(|n| seen[*n]).collect();
         assert!(scans.len() > 5 && scans.windows(2).all(|w| w[1] - w[0] == 7), "every 250 ms, rounded up to frames: {scans:?}");
+    }
+
+    #[test]
+    fn an_empty_road_is_looked_at_more_rarely_until_something_comes() {
+        let lorry = |n: usize, x: usize, y: usize, road: f32| if n >= 180 && x > 500 && y > 100 { 60.0 } else { road };
+        // The last candidate is seen at frame 39, which is a scan.
+        let sees = |n: usize| n < 46;
+        let seen = looks_seeing(240, MotionOptions::default(), sees, lorry);
+        let scans: Vec<usize> = (5..180).filter(|n| seen[*n]).collect();
+        let gaps: Vec<usize> = scans.windows(2).map(|w| w[1] - w[0]).collect();
+        let (often, rarely) = gaps.split_at(gaps.iter().position(|gap| *gap > 7).expect("some are longer"));
+        // The first that is passed over would have been the first more than a second after the last candidate.
+        assert!(scans[often.len()] + 7 >= 39 + 25 && scans[often.len()] < 39 + 25, "{scans:?}");
+        assert!(often.iter().all(|gap| *gap == 7) && rarely.len() >= 3, "{scans:?}");
+        assert!(rarely.iter().all(|gap| *gap == 25), "every second: {scans:?}");
+        assert!(seen[180], "what moves is seen at once");
+        let after: Vec<usize> = (186..200).filter(|n| seen[*n]).collect();
+        assert!(after.windows(2).all(|w| w[1] - w[0] <= 7) && after.len() >= 2, "and at the quick pace for a second: {after:?}");
     }
 
     #[test]
@@ -276,6 +329,9 @@ mod tests {
         // Three pixels: with the car around it, it would be one.
         assert!(longest.is_some_and(|n| n <= 12), "{longest:?} frames in a row: {seen:?}");
         let seen = looks(150, MotionOptions::default(), plate);
+        // The road was empty, so looks were rare, until it had crept three pixels here too.
+        let first = (50..62).find(|n| seen[*n]);
+        let seen = &seen[first.expect("seen in half a second")..];
         assert!(seen.windows(7).all(|w| w.contains(&true)), "no longer than a scan: {seen:?}");
     }
 
@@ -319,7 +375,7 @@ mod tests {
                     let frame = Frame::new(lease, CameraId::new("t").expect("id"), FrameSeq(n), at);
                     let found = gate.is_still(&frame, frame.bounds());
                     if !found {
-                        gate.looked(frame.at().mono);
+                        gate.looked(frame.at().mono, false);
                     }
                     // Another layout is compared with nothing.
                     assert_eq!(found, n > 4 && (n < 7 || still), "{layout:?}, {levels}, {n}");
@@ -337,7 +393,7 @@ mod tests {
             let still = gate.is_still(&frame, region);
             assert_eq!(still, n > 4, "{n}");
             if !still {
-                gate.looked(frame.at().mono);
+                gate.looked(frame.at().mono, false);
             }
         }
     }
@@ -349,7 +405,7 @@ mod tests {
             let frame = frame(at_ms, size, |_, _, road| road);
             let still = gate.is_still(&frame, frame.bounds());
             if !still && !fails {
-                gate.looked(frame.at().mono);
+                gate.looked(frame.at().mono, false);
             }
             still
         };

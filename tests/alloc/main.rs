@@ -132,7 +132,7 @@ fn the_motion_gate_allocates_nothing_after_its_first_frames() {
     let mut handle = |frame: &Frame| {
         let still = gate.is_still(frame, frame.bounds());
         if !still {
-            gate.looked(frame.at().mono);
+            gate.looked(frame.at().mono, false);
         }
         still
     };
