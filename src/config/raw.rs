@@ -70,6 +70,8 @@ pub(super) struct RawVision {
     pub(super) motion_gate: bool,
     pub(super) motion_levels: f64,
     pub(super) scan_every_ms: i64,
+    pub(super) scan_idle_ms: i64,
+    pub(super) seek_every_ms: i64,
 }
 
 #[derive(Clone, Debug, PartialEq, Deserialize)]
@@ -299,6 +301,8 @@ impl Default for RawVision {
             motion_gate: true,
             motion_levels: 3.0,
             scan_every_ms: 250,
+            scan_idle_ms: 1_000,
+            seek_every_ms: 60,
         }
     }
 }

@@ -223,7 +223,8 @@ pub(super) fn resolve(raw: &RawConfig, base: &Path) -> Result<Settings, Vec<Faul
         gate: raw.vision.motion_gate,
         levels: c.number("vision.motion_levels", raw.vision.motion_levels, 0.5, 64.0),
         scan_every: Duration::from_millis(c.integer("vision.scan_every_ms", raw.vision.scan_every_ms, 1, 60_000)),
-        ..MotionOptions::default()
+        scan_idle: Duration::from_millis(c.integer("vision.scan_idle_ms", raw.vision.scan_idle_ms, 1, 60_000)),
+        seek_every: Duration::from_millis(c.integer("vision.seek_every_ms", raw.vision.seek_every_ms, 0, 1_000)),
     };
 
     let mut core = CoreOptions::default();

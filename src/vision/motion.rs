@@ -39,11 +39,21 @@ pub struct MotionOptions {
     /// Only a plate that comes without changing any block, such as one of which light falls on the plate alone, is seen later. Where
     /// this is less than `scan_every`, that holds.
     pub scan_idle: Duration,
+    /// While the last look saw no candidate, the next one is no sooner than this, however much moves: what moves is too far away, or
+    /// has no plate. Default 60 ms: every second frame of 25 or 30 a second, so that a plate that comes into view is found one
+    /// frame later at most, and from then on every frame is looked at. Zero: every frame.
+    pub seek_every: Duration,
 }
 
 impl Default for MotionOptions {
     fn default() -> Self {
-        Self { gate: true, levels: 3.0, scan_every: Duration::from_millis(250), scan_idle: Duration::from_secs(1) }
+        Self {
+            gate: true,
+            levels: 3.0,
+            scan_every: Duration::from_millis(250),
+            scan_idle: Duration::from_secs(1),
+            seek_every: Duration::from_millis(60),
+        }
     }
 }
 
@@ -126,6 +136,8 @@ struct Look {
     moved: MonoTime,
     /// When anything last moved, or a look saw a candidate.
     busy: MonoTime,
+    /// Whether this one saw a candidate.
+    saw: bool,
 }
 
 /// The gate of one camera.
@@ -156,8 +168,13 @@ impl MotionGate {
             self.at_hand = None;
             return false;
         }
+        let look = self.looked.filter(|look| look.area == area && look.at <= now);
+        // Not even compared: whatever moves, it is not looked at yet.
+        if look.is_some_and(|look| !look.saw && now.since(look.at) < self.options.seek_every) {
+            return true;
+        }
         area.sum(frame.pixels(), &mut self.now);
-        let Some(look) = self.looked.filter(|look| look.area == area && look.at <= now) else {
+        let Some(look) = look else {
             self.at_hand = Some((area, true));
             return false;
         };
@@ -180,7 +197,7 @@ impl MotionGate {
         let before = self.looked.filter(|_| !moves);
         let moved = before.map_or(at, |look| look.moved);
         let busy = before.filter(|_| !saw).map_or(at, |look| look.busy);
-        self.looked = Some(Look { area, at, moved, busy });
+        self.looked = Some(Look { area, at, moved, busy, saw });
     }
 
     /// Whether a block has changed that the others' change does not explain.
@@ -244,7 +261,7 @@ mod tests {
 
     /// Which of the frames, 40 ms apart, are looked at.
     fn looks(frames: usize, options: MotionOptions, tone: impl Fn(usize, usize, usize, f32) -> f32) -> Vec<bool> {
-        looks_seeing(frames, options, |_| false, tone)
+        looks_seeing(frames, MotionOptions { seek_every: Duration::ZERO, ..options }, |_| false, tone)
     }
 
     /// The same where some looks see a candidate.
@@ -269,7 +286,7 @@ mod tests {
 
     /// With scans so rare that only motion opens the gate.
     fn rare() -> MotionOptions {
-        MotionOptions { scan_every: Duration::from_secs(3600), ..MotionOptions::default() }
+        MotionOptions { scan_every: Duration::from_secs(3600), seek_every: Duration::ZERO, ..MotionOptions::default() }
     }
 
     fn count(looks: &[bool]) -> usize {
@@ -353,6 +370,14 @@ mod tests {
     }
 
     #[test]
+    fn while_no_plate_is_in_view_every_second_frame_is_looked_at_and_then_every_one() {
+        // All moves all the time; from the 21st frame to the 30th there is a plate.
+        let tone = |n: usize, x: usize, y: usize, _| 30.0 + 150.0 * (((x + 9 * n) / 23 + y / 31) % 2) as f32;
+        let seen = looks_seeing(40, MotionOptions::default(), |n| (20..30).contains(&n), tone);
+        assert_eq!((count(&seen[..20]), count(&seen[20..31]), count(&seen[32..])), (10, 11, 4), "{seen:?}");
+    }
+
+    #[test]
     fn a_view_where_everything_moves_is_always_looked_at() {
         assert_eq!(count(&looks(30, rare(), |n, x, y, _| 30.0 + 150.0 * (((x + 9 * n) / 23 + y / 31) % 2) as f32)), 30);
     }
@@ -400,7 +425,7 @@ mod tests {
 
     #[test]
     fn a_gap_another_size_or_a_failed_look_is_looked_at() {
-        let mut gate = MotionGate::new(MotionOptions::default());
+        let mut gate = MotionGate::new(MotionOptions { seek_every: Duration::ZERO, ..MotionOptions::default() });
         let mut look = |at_ms: u64, size: (usize, usize), fails: bool| {
             let frame = frame(at_ms, size, |_, _, road| road);
             let still = gate.is_still(&frame, frame.bounds());

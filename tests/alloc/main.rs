@@ -128,7 +128,8 @@ fn the_motion_gate_allocates_nothing_after_its_first_frames() {
             Frame::new(lease, camera.clone(), FrameSeq(n.into()), at)
         })
         .collect();
-    let mut gate = MotionGate::new(MotionOptions { scan_every: Duration::MAX, ..MotionOptions::default() });
+    let mut gate =
+        MotionGate::new(MotionOptions { scan_every: Duration::MAX, seek_every: Duration::ZERO, ..MotionOptions::default() });
     let mut handle = |frame: &Frame| {
         let still = gate.is_still(frame, frame.bounds());
         if !still {
