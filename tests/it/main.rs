@@ -4,12 +4,14 @@
 //! encrypted, `ways` that way by other protocols and other brokers, `confirm` rows that wait for the back
 //! office, `reading` the commands that read
 //! pictures and clips, `evaluate` and `replay` how well they do, `vision` the reader's batches, `faults` what bad input is answered
-//! with, `hotlist` how lists are made, `sync` their way to the box, `daemon` the whole of `kerbside run` and the demo, `docs` whether the README tells the truth,
+//! with, `hotlist` how lists are made, `sync` their way to the box, `daemon` the whole of `kerbside run` and the demo, `cameras` the same with
+//! live cameras that misbehave, `docs` whether the README tells the truth,
 //! `command` what a box does when it is asked, `schema` whether messages are what their schemas say, `receiver` the back office's end.
 
 #![allow(clippy::unwrap_used)]
 
 mod broker;
+mod cameras;
 mod command;
 mod confirm;
 mod daemon;

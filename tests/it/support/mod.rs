@@ -11,3 +11,4 @@ pub mod proxy;
 pub mod publisher;
 pub mod receiver;
 pub mod rtsp;
+pub mod site;

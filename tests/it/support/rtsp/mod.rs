@@ -153,13 +153,8 @@ pub struct FaultCamera {
 }
 
 impl FaultCamera {
-    /// A camera that anyone may look through.
-    pub fn start(recording: &Arc<Recording>) -> Self {
-        Self::start_with(Scene::all(recording), Auth::None)
-    }
-
     /// A camera that sees this and lets these look.
-    pub fn start_with(scene: Scene, auth: Auth) -> Self {
+    pub fn start(scene: Scene, auth: Auth) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let port = listener.local_addr().unwrap().port();
         let conduct = Conduct {
