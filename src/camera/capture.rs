@@ -231,7 +231,7 @@ pub fn run_once(
                     tell(capture, CameraPhase::Stalled, Some(CameraError::Stalled(patience.stall).to_string()), tape.size_px);
                 }
                 if streaming && age > patience.stall * 2 {
-                    return Err(CameraError::Stalled(age));
+                    return Err(CameraError::Stalled(patience.stall * 2));
                 }
                 continue;
             }

@@ -314,7 +314,8 @@ impl Worker {
             Input::Rtsp { url, transport, codec, backend, decoder, credentials } => {
                 let credentials = load(credentials)?;
                 // Asked even where the codec is known: it says in words what the decoder would keep to itself.
-                let offered = rtsp::describe(url, credentials.as_ref(), self.patience.open)?;
+                // It gets a part of the time only, or whoever waits for the opening would give up before the words are there.
+                let offered = rtsp::describe(url, credentials.as_ref(), self.patience.open * 3 / 4)?;
                 self.rtsp(url, *transport, codec.unwrap_or(offered), *backend, *decoder, credentials.as_ref())
             }
             Input::Device { path, format } => {

@@ -367,3 +367,18 @@ fn frozen_black_and_white_pictures_are_told() {
     }
     site.stop();
 }
+
+#[test]
+fn a_decoder_that_the_box_does_not_have_is_done_without() {
+    let front = quiet(Auth::None);
+    // Neither kind of hardware is in a machine that runs tests; where one is, it decodes, and the words say so.
+    let tables = ["vaapi", "v4l2m2m"].map(|decoder| camera(decoder, &front.url(), &format!("decoder = '{decoder}'")));
+    let mut site = Site::start("", &tables);
+    for id in ["vaapi", "v4l2m2m"] {
+        let (state, _) = site.wait_until(id, "frames", |s| streams(s, 480, "H.264 over TCP"));
+        let in_hardware = state["detail"].as_str().unwrap_or("").matches(',').count() > 1;
+        assert!(in_hardware || site.spoken().contains("the processor does it from now on"), "{}", site.spoken());
+    }
+    site.wait_frames(&["vaapi", "v4l2m2m"], 10);
+    site.stop();
+}

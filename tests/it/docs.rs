@@ -37,7 +37,7 @@ fn every_promise_names_a_test_that_exists() {
     let mut sources = String::new();
     for file in [
         "broker", "daemon", "faults", "reading", "replay", "tidy", "docs", "hotlist", "sync", "tls", "ways", "confirm",
-        "command", "receiver", "schema",
+        "command", "receiver", "schema", "cameras",
     ] {
         sources += &std::fs::read_to_string(program::root().join(format!("tests/it/{file}.rs"))).unwrap();
     }
