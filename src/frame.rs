@@ -6,6 +6,7 @@
 //! In which of two ways pixels lie is their [`Layout`]; only [`colour`] interprets one.
 
 pub mod colour;
+pub mod mask;
 
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};

@@ -10,6 +10,7 @@ use super::slot::Slots;
 use super::state::{AtEnd, CameraEvent, CameraPhase, CaptureStats, Pace, Patience};
 use super::{CameraError, Grab, Grabbed, Source, When};
 use crate::clock::{Backoff, CaptureTime, Clock, MonoTime, SimClock, UtcTime};
+use crate::frame::mask::Mask;
 use crate::frame::{Frame, FramePool};
 use crate::ident::{CameraId, FrameSeq};
 
@@ -31,6 +32,8 @@ pub struct Capture {
     pub at_end: AtEnd,
     /// How long a live camera is waited for.
     pub patience: Patience,
+    /// What of its pictures nobody is to see.
+    pub mask: Option<Mask>,
     /// UTC given to a clip's first frame; none means the moment it is opened.
     pub clip_start: Option<UtcTime>,
     /// The clock for live frames and states.
@@ -216,7 +219,7 @@ pub fn run_once(
         if capture.stop.load(Ordering::Relaxed) {
             return Ok(Finish::Stopped);
         }
-        let grabbed = match capture.source.grab(&capture.pool) {
+        let mut grabbed = match capture.source.grab(&capture.pool) {
             Ok(Grab::Frame(grabbed)) => grabbed,
             Ok(Grab::NotYet) => {
                 let (age, patience) = (capture.clock.now().mono.since(newest), capture.patience);
@@ -245,6 +248,10 @@ pub fn run_once(
             }
             Err(e) => return Err(e),
         };
+        // Before anything else has the pixels.
+        if let Some(mask) = &mut capture.mask {
+            mask.apply(&mut grabbed.lease);
+        }
         let Some(at) = time_of(&grabbed, capture, tape, &mut timeline, opened, clip_start) else { return Ok(Finish::Stopped) };
         newest = capture.clock.now().mono;
         (streaming, stalled) = (true, false);

@@ -3,16 +3,16 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use super::calibration::Calibration;
 use super::hotlist::credential;
-use super::raw::{RawCalibration, RawCamera, RawConfig};
-use super::resolve::{CameraSettings, Checker, Region, SourceSettings};
+use super::raw::{RawCamera, RawConfig};
+use super::resolve::{CameraSettings, Checker, SourceSettings};
 use crate::camera::credentials::CredentialsFile;
 use crate::camera::live::{DeviceFormat, Input};
 use crate::camera::pipeline::{Backend, Decoder, Transport};
 use crate::camera::raw::RawFormat;
 use crate::camera::rtsp::{Codec, RtspUrl};
 use crate::camera::{AtEnd, Pace, Patience};
-use crate::geometry::Rect;
 use crate::ident::CameraId;
 use crate::publish::wire::Site;
 
@@ -31,7 +31,8 @@ pub(super) fn resolve(c: &mut Checker<'_>, nas: Site, index: usize, raw: &RawCam
     let pace = c.choice(&key("pace"), &raw.pace, &[("real_time", Pace::RealTime), ("lossless", Pace::Lossless)]);
     let at_end = c.choice(&key("at_end"), &raw.at_end, &[("stop", AtEnd::Stop), ("repeat", AtEnd::Repeat)]);
     let buffers = c.integer(&key("buffers"), raw.buffers, 6, 256);
-    let region = (!raw.calibration.is_empty()).then(|| calibration(c, &key("calibration"), &raw.calibration)).flatten();
+    let calibration = (!raw.calibration.is_empty()).then(|| calibration(c, &key("calibration"), &raw.calibration)).flatten();
+    let (region, mask) = calibration.map_or((None, None), |profile| (Some(profile.region), profile.mask));
     let mut site = Site { camera_id: number(c, &key("nas_camera_id"), raw.nas_camera_id), ..nas };
     let (latitude, longitude) = (raw.latitude_deg, raw.longitude_deg);
     c.number(&key("latitude_deg"), latitude, -90.0, 90.0);
@@ -42,7 +43,7 @@ pub(super) fn resolve(c: &mut Checker<'_>, nas: Site, index: usize, raw: &RawCam
     if is_live && pace == Pace::Lossless {
         c.fault(key("pace"), "a live camera can't be made to wait; \"lossless\" is for clips and stills");
     }
-    Some(CameraSettings { id: CameraId::new(&raw.id)?, source, patience, pace, at_end, buffers, region, site })
+    Some(CameraSettings { id: CameraId::new(&raw.id)?, source, patience, pace, at_end, buffers, region, mask, site })
 }
 
 #[derive(Clone, Copy, PartialEq)]
@@ -155,39 +156,11 @@ fn number(c: &mut Checker<'_>, key: &str, value: i64) -> Option<u32> {
     Some(c.integer(key, value, 0, i64::from(u32::MAX))).filter(|n| *n > 0)
 }
 
-/// Reads a calibration profile: for now, where plates are looked for.
-fn calibration(c: &mut Checker<'_>, key: &str, value: &str) -> Option<Region> {
+/// Reads a calibration profile; what is wrong with it is told under the key that names it.
+fn calibration(c: &mut Checker<'_>, key: &str, value: &str) -> Option<Calibration> {
     let path = c.existing(key, value);
-    let text = match std::fs::read_to_string(&path) {
-        Ok(text) => text,
-        Err(e) => {
-            if path.exists() {
-                c.fault(key, format!("{}: {e}", path.display()));
-            }
-            return None;
-        }
-    };
-    let profile: RawCalibration = match toml::from_str(&text) {
-        Ok(profile) => profile,
-        Err(e) => {
-            c.fault(key, format!("{}: {}", path.display(), e.to_string().trim_end()));
-            return None;
-        }
-    };
-    let ([width, height], [x0, y0, x1, y1]) = (profile.frame_px, profile.region_px);
-    if !(0 <= x0 && x0 < x1 && x1 <= width && 0 <= y0 && y0 < y1 && y1 <= height && width.max(height) <= 16_384) {
-        c.fault(
-            key,
-            format!(
-                "{}: region_px {:?} is not left, top, right, bottom inside frame_px {:?}",
-                path.display(),
-                profile.region_px,
-                profile.frame_px
-            ),
-        );
+    if !path.exists() {
         return None;
     }
-    #[allow(clippy::cast_precision_loss)] // at most 16384
-    let side = |v: i64| v as f32;
-    Some(Region { frame_px: (side(width), side(height)), area: Rect::new(side(x0), side(y0), side(x1), side(y1)) })
+    Calibration::load(&path).map_err(|faults| faults.into_iter().for_each(|what| c.fault(key, what))).ok()
 }

@@ -4,6 +4,7 @@
 //! path, what was found, what is allowed; a fault of syntax or type ends the reading, as nothing after it can be trusted.
 //! Nothing here starts anything.
 
+mod calibration;
 mod camera;
 mod hotlist;
 mod mqtt;
@@ -16,6 +17,7 @@ mod tests;
 use std::fmt;
 use std::path::{Path, PathBuf};
 
+pub use calibration::Calibration;
 pub use camera::CAMERA_CREDENTIAL;
 pub use hotlist::{HotlistSettings, IDENTITY_CREDENTIAL, SealedSettings};
 pub use mqtt::TLS_KEY_CREDENTIAL;

@@ -233,6 +233,9 @@ pub(super) struct RawCalibration {
     pub(super) frame_px: [i64; 2],
     /// Where plates are looked for: left, top, right, bottom, pixels of that frame.
     pub(super) region_px: [i64; 4],
+    /// What nobody is to see: polygons, each by its corners, pixels of that frame.
+    #[serde(default)]
+    pub(super) masks_px: Vec<Vec<[i64; 2]>>,
 }
 
 pub(super) mod defaults {

@@ -13,6 +13,7 @@ use super::raw::RawConfig;
 use crate::anpr::core::CoreOptions;
 use crate::camera::live::Input;
 use crate::camera::{AtEnd, Pace, Patience};
+use crate::frame::mask::Mask;
 use crate::geometry::{FramePx, Rect};
 use crate::ident::{CameraId, is_opaque_id};
 use crate::publish::command::Verb;
@@ -86,6 +87,8 @@ pub struct CameraSettings {
     pub buffers: usize,
     /// Where plates are looked for; none means the whole frame.
     pub region: Option<Region>,
+    /// What of its picture is painted over before anything else has it.
+    pub mask: Option<Mask>,
     /// Where it stands, and its numbers at a national back office.
     pub site: Site,
 }

@@ -91,6 +91,7 @@ impl Threads {
                 pace: camera.pace,
                 at_end: camera.at_end,
                 patience: camera.patience,
+                mask: camera.mask.clone(),
                 clip_start: shared.overrides.clip_start,
                 clock: Arc::clone(shared.clock),
                 stop: Arc::clone(shared.stop),
