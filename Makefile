@@ -1,7 +1,7 @@
 # Two commands on a fresh Debian 12 with a Rust toolchain, Python 3 with pip, and root or sudo:
 #   make demo     sets everything up and shows the main job on an embedded broker
 #   make test     sets everything up and runs every check
-.PHONY: demo test torture setup setup-tests build accuracy bench fuzz clean
+.PHONY: demo test torture rtsp setup setup-tests build accuracy bench fuzz clean
 
 DATA := ../shared/data
 
@@ -29,6 +29,11 @@ test: setup-tests
 torture: setup-tests
 	rm -rf target/torture
 	KERBSIDE_TORTURE=full cargo test --release --locked --test torture -- --test-threads 1; status=$$?; cat target/torture/*.row; exit $$status
+
+# Live cameras against a real RTSP server (GStreamer's), some minutes; the faults that it does not have are in make test.
+rtsp:
+	@.ci/setup rtsp
+	cargo nextest run --release --locked --test rtsp --run-ignored all --no-capture
 
 # Real photographs stay outside the project; where they are, the read rate must not fall below what was measured.
 accuracy: build

@@ -9,7 +9,8 @@ is split into access units once, kept in memory and given new time stamps on eve
 from the first frame on; with --shared all clients of a mount point see the same moment, as with a camera. Annex B has no
 time stamps: --fps is its pace.
 
-The first line of standard output is "ready PORT" (--port 0 picks a free one). SIGTERM ends it. Needs /usr/bin/python3.
+The first line of standard output is "ready PORT" (--port 0 picks a free one). SIGUSR1 hangs up on all clients, SIGTERM ends
+the server. Needs /usr/bin/python3.
 """
 
 import argparse
@@ -154,6 +155,11 @@ def authentication(user, password, scheme):
     return auth
 
 
+def hang_up(server):
+    server.client_filter(lambda _server, _client: GstRtspServer.RTSPFilterResult.REMOVE)
+    return GLib.SOURCE_CONTINUE
+
+
 def main():
     arguments = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     arguments.add_argument("--port", default=8554, type=int)
@@ -188,6 +194,7 @@ def main():
     GLib.timeout_add_seconds(2, lambda: server.get_session_pool().cleanup() >= 0)
     for number in (signal.SIGTERM, signal.SIGINT):
         GLib.unix_signal_add(GLib.PRIORITY_DEFAULT, number, loop.quit)
+    GLib.unix_signal_add(GLib.PRIORITY_DEFAULT, signal.SIGUSR1, hang_up, server)
     print("ready", server.get_bound_port(), flush=True)
     loop.run()
 
