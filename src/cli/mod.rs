@@ -22,6 +22,7 @@ mod listen;
 mod models;
 mod outbox;
 mod personal;
+mod profile;
 mod rate;
 mod read;
 mod replay;

@@ -8,6 +8,7 @@ use serde::Serialize;
 
 use super::draw::{self, Label};
 use super::models::{ModelArgs, share};
+use super::profile::ProfileArg;
 use super::replay::ClipReader;
 use super::{Exit, Failure};
 use crate::anpr::decode::Decoded;
@@ -32,6 +33,8 @@ pub(super) struct Args {
     /// Least confidence of a mark that is shown
     #[arg(long, value_name = "SHARE", default_value_t = DEFAULT_MIN_CONFIDENCE, value_parser = share)]
     min_confidence: f32,
+    #[command(flatten)]
+    profile: ProfileArg,
     #[command(flatten)]
     models: ModelArgs,
 }
@@ -129,14 +132,15 @@ pub(super) fn main(args: &Args) -> Result<Exit, Failure> {
             Failure::usage(super::models::about(dir, format!("can't be made: {e}; choose another --annotate folder")))
         })?;
     }
-    let mut reader = args.models.photo_reader()?;
+    let profile = args.profile.load()?;
+    let mut reader = args.models.photo_reader()?.with_profile(profile.clone());
     // Clips go through the whole pipeline; its models are loaded only when a clip comes.
     let mut clips: Option<ClipReader> = None;
     for file in &files {
         if is_clip(file) {
             let clips = match &mut clips {
                 Some(clips) => clips,
-                none => none.insert(ClipReader::new(&args.models)?),
+                none => none.insert(ClipReader::new(&args.models, profile.clone())?),
             };
             read_clip(clips, file, args, &mut out)?;
         } else {

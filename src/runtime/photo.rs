@@ -8,7 +8,9 @@ use std::time::Duration;
 use crate::anpr::decode::{Decoded, Decoder};
 use crate::camera::{CameraError, stills};
 use crate::clock::{SimClock, UtcTime, thread_cpu_time};
+use crate::config::{Calibration, Region};
 use crate::frame::colour::NO_COLOUR;
+use crate::frame::mask::Mask;
 use crate::frame::{Frame, FramePool, Layout, MAX_SIDE_PX, Pixels};
 use crate::geometry::{FramePx, Point, Quad, Rect};
 use crate::ident::{CameraId, FrameSeq};
@@ -98,6 +100,8 @@ pub struct PhotoReader {
     pool: FramePool,
     canvases: FramePool,
     camera: CameraId,
+    region: Option<Region>,
+    mask: Option<Mask>,
 }
 
 impl PhotoReader {
@@ -105,7 +109,14 @@ impl PhotoReader {
     pub fn new(vision: Vision, decoder: Decoder) -> Self {
         // Invariant: "photo" is within what CameraId allows.
         let camera = CameraId::new("photo").expect("a fixed, valid id");
-        Self { vision, decoder, pool: FramePool::new(1), canvases: FramePool::new(1), camera }
+        Self { vision, decoder, pool: FramePool::new(1), canvases: FramePool::new(1), camera, region: None, mask: None }
+    }
+
+    /// The same for pictures of one camera: it looks for plates where its calibration profile says, and sees nothing that it masks.
+    #[must_use]
+    pub fn with_profile(mut self, profile: Option<Calibration>) -> Self {
+        (self.region, self.mask) = profile.map_or((None, None), |p| (Some(p.region), p.mask));
+        self
     }
 
     /// Decodes a picture and reads every plate in it.
@@ -130,7 +141,7 @@ impl PhotoReader {
         let start = thread_cpu_time();
         let frame = self.load(path)?;
         let decoded = thread_cpu_time();
-        let candidates = self.vision.find(&frame, frame.bounds())?.to_vec();
+        let candidates = self.vision.find(&frame, self.region(&frame))?.to_vec();
         let end = thread_cpu_time();
         let times = PhotoTimes {
             decode: decoded.saturating_sub(start),
@@ -151,7 +162,8 @@ impl PhotoReader {
     /// # Errors
     /// When the detector fails on it.
     pub fn read_frame(&mut self, frame: &Frame) -> Result<(Vec<PhotoPlate>, PhotoTimes), PhotoError> {
-        let (seen, stages) = self.vision.look(frame, frame.bounds())?;
+        let region = self.region(frame);
+        let (seen, stages) = self.vision.look(frame, region)?;
         let start = thread_cpu_time();
         let decoder = &mut self.decoder;
         let plates = seen
@@ -282,8 +294,16 @@ impl PhotoReader {
         &self.decoder
     }
 
-    fn load(&self, path: &Path) -> Result<Frame, CameraError> {
-        let lease = stills::decode(path, &self.pool)?;
+    /// Where plates are looked for in a frame.
+    fn region(&self, frame: &Frame) -> Rect<FramePx> {
+        self.region.map_or_else(|| frame.bounds(), |region| region.in_frame(frame.bounds()))
+    }
+
+    fn load(&mut self, path: &Path) -> Result<Frame, CameraError> {
+        let mut lease = stills::decode(path, &self.pool)?;
+        if let Some(mask) = &mut self.mask {
+            mask.apply(&mut lease);
+        }
         Ok(Frame::new(lease, self.camera.clone(), FrameSeq(0), SimClock::at(UtcTime::default(), Duration::ZERO)))
     }
 }

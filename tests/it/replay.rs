@@ -119,3 +119,45 @@ fn what_is_wrong_is_said_before_the_clip_is_replayed() {
     refused(&["--truth", "truth.csv", "--records", "truth.csv"], "choose another place for --records");
     assert!(!Path::new(inside).exists() && !dir.path().join("checkout/deep").exists() && !dir.path().join("elsewhere").exists());
 }
+
+#[test]
+fn what_a_profile_masks_is_neither_read_nor_shown() {
+    let dir = tempfile::tempdir().unwrap();
+    // The left half, where receding vehicles drive; the approaching ones keep to the right.
+    let profile =
+        "frame_px = [1280, 720]\nregion_px = [0, 120, 1280, 720]\nmasks_px = [[[0, 0], [620, 0], [620, 720], [0, 720]]]\n";
+    std::fs::write(dir.path().join("p.toml"), profile).unwrap();
+    let (clip, truth) = (program::demo("drive_by.mp4"), program::demo("truth.csv"));
+    let (clip, truth) = (clip.to_str().unwrap(), truth.to_str().unwrap());
+    let replay = ["replay", clip, "--calibration", "p.toml", "--truth", truth, "--report", "r", "--records", "m.jsonl"];
+    let output = program::run(dir.path(), &replay);
+    assert!(output.status.success(), "{}", program::stderr(&output));
+    let messages = std::fs::read_to_string(dir.path().join("m.jsonl")).unwrap();
+    let mut masked = 0;
+    for row in std::fs::read_to_string(truth).unwrap().lines().skip(1) {
+        let (mark, is_masked) = (row.split(',').next().unwrap(), row.contains("receding"));
+        masked += usize::from(is_masked);
+        assert_eq!(messages.contains(mark), !is_masked, "{mark}: {messages}");
+    }
+    assert_eq!((masked, messages.lines().count()), (5, 5), "not even a passage that could not be read: {messages}");
+    // The report shows where each vehicle that was missed should have been: the frame as the pipeline had it.
+    let black = |picture: &image::RgbImage, width: u32| {
+        let left = image::imageops::crop_imm(picture, 0, 0, width * picture.width() / 1280, picture.height()).to_image();
+        left.pixels().all(|p| p.0.iter().all(|v| *v < 24))
+    };
+    let shown = pictures(&std::fs::read_to_string(dir.path().join("r/report.html")).unwrap());
+    assert!(shown.len() == 5 && shown.iter().all(|p| p.width() == 800 && black(&p.to_rgb8(), 600)));
+    assert!(shown.iter().all(|p| !black(&p.to_rgb8(), 1280)), "the rest is to be seen");
+    // A photograph, and a clip whose best frames are written out.
+    crate::support::pictures::frame(46).save(dir.path().join("46.png")).unwrap();
+    let output = program::run(dir.path(), &["read", "--calibration", "p.toml", "--annotate", "a", "46.png", clip]);
+    let text = program::stdout(&output);
+    assert!(output.status.success() && text.contains("GO10OLO") && !text.contains("LK24HJV"), "{text}");
+    let written: Vec<_> =
+        std::fs::read_dir(dir.path().join("a")).unwrap().map(|e| image::open(e.unwrap().path()).unwrap()).collect();
+    assert!(written.len() == 6 && written.iter().all(|p| black(&p.to_rgb8(), 600)), "{}", written.len());
+    // A profile that can't be right is told.
+    std::fs::write(dir.path().join("p.toml"), profile.replace("620", "1281")).unwrap();
+    let output = program::run(dir.path(), &["read", "--calibration", "p.toml", "46.png"]);
+    assert!(output.status.code() == Some(78) && program::stderr(&output).contains("masks_px[0]: [1281, 0] is not inside"));
+}

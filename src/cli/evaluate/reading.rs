@@ -41,7 +41,7 @@ pub(super) fn run(args: &Args, set: &TruthSet) -> Result<Exit, Failure> {
         let reading = if crate::camera::clip::is_clip(path) {
             let clips = match &mut clips {
                 Some(clips) => clips,
-                none => none.insert(ClipReader::new(&args.models).map_err(|f| f.error)?),
+                none => none.insert(ClipReader::new(&args.models, None).map_err(|f| f.error)?),
             };
             read_clip(clips, path, args)?
         } else if set.kind == Kind::Crops {

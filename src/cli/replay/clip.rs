@@ -2,7 +2,6 @@
 //!
 //! It judges nothing and prints nothing. `replay`, and clips given to `read` and `evaluate`, run it on the main thread.
 
-use std::collections::HashMap;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -16,6 +15,8 @@ use crate::camera::{CameraError, Grab, Source};
 use crate::cli::Failure;
 use crate::cli::models::ModelArgs;
 use crate::clock::{SimClock, UtcTime, thread_cpu_time};
+use crate::config::Calibration;
+use crate::frame::mask::Mask;
 use crate::frame::{Frame, FramePool};
 use crate::ident::{CameraId, FrameSeq};
 use crate::runtime::photo::PhotoTimes;
@@ -64,6 +65,7 @@ pub(super) struct Run {
 pub(super) struct Replay {
     pipeline: Pipeline,
     pool: FramePool,
+    mask: Option<Mask>,
     start: UtcTime,
 }
 
@@ -71,13 +73,24 @@ pub(super) struct Replay {
 const REPLAY_BUFFERS: usize = 16;
 
 impl Replay {
-    /// Loads the models. `start` is the UTC of the clip's first frame.
-    pub(super) fn new(models: &ModelArgs, start: UtcTime, hotlists: Arc<Hotlists>) -> Result<Self, Failure> {
+    /// Loads the models. `start` is the UTC of the clip's first frame; without a profile all of the picture is looked at.
+    pub(super) fn new(
+        models: &ModelArgs,
+        start: UtcTime,
+        hotlists: Arc<Hotlists>,
+        profile: Option<Calibration>,
+    ) -> Result<Self, Failure> {
         let pool = FramePool::new(REPLAY_BUFFERS);
         let core = Core::new(CoreOptions::default(), Grammar::new(start), 0);
-        let mut pipeline = Pipeline::new(models.vision()?, core, HashMap::new(), vec![pool.clone()]);
+        let regions = profile.iter().map(|p| (camera(), p.region)).collect();
+        let mut pipeline = Pipeline::new(models.vision()?, core, regions, vec![pool.clone()]);
         pipeline.hotlists(hotlists, &mut Vec::new());
-        Ok(Self { pipeline, pool, start })
+        Ok(Self { pipeline, pool, mask: profile.and_then(|p| p.mask), start })
+    }
+
+    /// What of the clip's pictures nobody is to see.
+    pub(super) fn mask(&self) -> Option<&Mask> {
+        self.mask.as_ref()
     }
 
     /// Names of detector and reader.
@@ -95,7 +108,10 @@ impl Replay {
         source.open()?;
         while goes_on {
             let before = thread_cpu_time();
-            let Grab::Frame(grabbed) = source.grab(&self.pool)? else { break };
+            let Grab::Frame(mut grabbed) = source.grab(&self.pool)? else { break };
+            if let Some(mask) = &mut self.mask {
+                mask.apply(&mut grabbed.lease);
+            }
             run.times.decode += thread_cpu_time().saturating_sub(before);
             let position = grabbed.position();
             last = SimClock::at(self.start, position);
@@ -124,14 +140,22 @@ pub(super) fn length(clip: &Path) -> Result<(Option<u64>, Duration), CameraError
 }
 
 /// Goes over a clip once more for some of its frames, given by number in rising order, without looking for plates.
-pub(super) fn frames_of(clip: &Path, wanted: &[u64], mut each: impl FnMut(&Frame)) -> Result<(), CameraError> {
-    let (pool, camera) = (FramePool::new(1), camera());
+pub(super) fn frames_of(
+    clip: &Path,
+    mask: Option<&Mask>,
+    wanted: &[u64],
+    mut each: impl FnMut(&Frame),
+) -> Result<(), CameraError> {
+    let (pool, camera, mut mask) = (FramePool::new(1), camera(), mask.cloned());
     let mut source = ClipSource::new(clip.to_owned());
     source.open()?;
     let Some(end) = wanted.last() else { return Ok(()) };
     for seq in 0..=*end {
-        let Grab::Frame(grabbed) = source.grab(&pool)? else { break };
+        let Grab::Frame(mut grabbed) = source.grab(&pool)? else { break };
         if wanted.binary_search(&seq).is_ok() {
+            if let Some(mask) = &mut mask {
+                mask.apply(&mut grabbed.lease);
+            }
             let at = SimClock::at(NOMINAL_START, grabbed.position());
             each(&Frame::new(grabbed.lease, camera.clone(), FrameSeq(seq), at));
         }
@@ -152,8 +176,8 @@ pub(in crate::cli) struct ClipReader {
 
 impl ClipReader {
     /// With a second set of models: the first one reads photographs.
-    pub(in crate::cli) fn new(models: &ModelArgs) -> Result<Self, Failure> {
-        Ok(Self { replay: Replay::new(models, NOMINAL_START, Arc::default())? })
+    pub(in crate::cli) fn new(models: &ModelArgs, profile: Option<Calibration>) -> Result<Self, Failure> {
+        Ok(Self { replay: Replay::new(models, NOMINAL_START, Arc::default(), profile)? })
     }
 
     /// Hands over each capture record of a clip with its evidence; gives CPU times over all frames.

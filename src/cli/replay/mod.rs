@@ -32,6 +32,7 @@ use self::report::{Place, Subject};
 use self::tally::{Judged, Tally};
 use self::truth::Truth;
 use super::models::ModelArgs;
+use super::profile::ProfileArg;
 use super::{Exit, Failure, complain, personal};
 use crate::anpr::hotlist::{Hotlists, MatchOptions};
 use crate::clock::UtcTime;
@@ -85,6 +86,8 @@ pub(super) struct Args {
     #[arg(long, value_name = "FILE")]
     records: Option<PathBuf>,
     #[command(flatten)]
+    profile: ProfileArg,
+    #[command(flatten)]
     models: ModelArgs,
 }
 
@@ -128,7 +131,7 @@ pub(super) fn main(args: &Args) -> Result<Exit, Failure> {
     let given = args.truth.as_deref().map(|path| Given::read(path, args)).transpose()?;
     let report = args.report.as_deref().map(|dir| Place::create(dir, &args.inputs())).transpose().map_err(Failure::usage)?;
     let mut messages = messages(args).map_err(Failure::usage)?;
-    let mut replay = Replay::new(&args.models, args.start, hotlist(args)?)?;
+    let mut replay = Replay::new(&args.models, args.start, hotlist(args)?, args.profile.load()?)?;
     let clerk = clerk(replay.model_names());
     let (mut gathered, mut fault) = (Gathered::default(), None);
     let run = replay.run(&args.clip, |outcome, moment| {
@@ -159,7 +162,9 @@ pub(super) fn main(args: &Args) -> Result<Exit, Failure> {
     complain(cost(&run.times, run.positions_s.len()));
     if let Some(place) = report {
         let subject = subject(args, &run, replay.model_names());
-        let page = place.write(&args.clip, &subject, judged, given.corners.as_ref(), &tally).map_err(Failure::software)?;
+        let page = place
+            .write((&args.clip, replay.mask()), &subject, judged, given.corners.as_ref(), &tally)
+            .map_err(Failure::software)?;
         complain(format_args!("{}: written; it holds personal data", page.display()));
     }
     Ok(Exit::Ok)

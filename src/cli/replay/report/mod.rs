@@ -24,6 +24,7 @@ use super::corners::Corners;
 use super::faults::faults;
 use super::tally::{Judged, Tally};
 use crate::cli::personal;
+use crate::frame::mask::Mask;
 
 /// Name of the page in its folder.
 const PAGE: &str = "report.html";
@@ -52,10 +53,10 @@ impl Place {
         Ok(Self { dir, path })
     }
 
-    /// Writes the page: whole or not at all. Gives its path.
+    /// Writes the page: whole or not at all. Gives its path. The clip comes with what of its pictures nobody is to see.
     pub(super) fn write(
         &self,
-        clip: &Path,
+        clip: (&Path, Option<&Mask>),
         subject: &Subject,
         judged: Judged<'_>,
         corners: Option<&Corners>,

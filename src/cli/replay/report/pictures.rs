@@ -14,6 +14,7 @@ use crate::cli::replay::corners::Corners;
 use crate::cli::replay::faults::Fault;
 use crate::cli::replay::tally::Judged;
 use crate::frame::Frame;
+use crate::frame::mask::Mask;
 use crate::geometry::{FramePx, Quad, Rect};
 use crate::vision::evidence::{EvidenceOptions, EvidenceProfile, patch_jpeg};
 use crate::vision::floor_index;
@@ -61,13 +62,13 @@ pub(super) struct Pictures {
     pub(super) overview: Option<Vec<u8>>,
 }
 
-/// Cuts all views out of a clip.
-pub(super) fn cut(clip: &Path, views: &[View]) -> Result<Vec<Pictures>, CameraError> {
+/// Cuts all views out of a clip, but for what is masked.
+pub(super) fn cut((clip, mask): (&Path, Option<&Mask>), views: &[View]) -> Result<Vec<Pictures>, CameraError> {
     let mut wanted: Vec<u64> = views.iter().map(|v| v.frame).collect();
     wanted.sort_unstable();
     wanted.dedup();
     let mut pictures = vec![Pictures::default(); views.len()];
-    clip::frames_of(clip, &wanted, |frame| {
+    clip::frames_of(clip, mask, &wanted, |frame| {
         for (view, into) in views.iter().zip(&mut pictures).filter(|(v, _)| v.frame == frame.seq().0) {
             into.patch = view.quad.and_then(|quad| patch_jpeg(frame, quad, &PATCH).ok());
             into.overview = jpeg(&overview(frame, view.quad))
