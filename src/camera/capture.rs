@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use super::arrival::Timeline;
+use super::picture::{PictureFault, PictureOptions, PictureWatch};
 use super::slot::Slots;
 use super::state::{AtEnd, CameraEvent, CameraPhase, CaptureStats, Pace, Patience};
 use super::{CameraError, Grab, Grabbed, Source, When};
@@ -91,7 +92,7 @@ struct Teller<R> {
     /// Since when it is in the phase that was told, and when that was told last.
     told: Option<(CameraPhase, CaptureTime, MonoTime)>,
     reason: Option<String>,
-    picture: Option<super::picture::PictureFault>,
+    picture: Option<PictureFault>,
     size_px: Option<(usize, usize)>,
 }
 
@@ -211,7 +212,7 @@ pub fn run_once(
     // A clip's time is counted from its first showing, which `offset` goes on from.
     let first_opened = *tape.opened.get_or_insert(opened.utc);
     let clip_start = capture.clip_start.unwrap_or(first_opened);
-    let mut timeline = Timeline::default();
+    let (mut timeline, mut watch) = (Timeline::default(), PictureWatch::new(PictureOptions::default()));
     tape.rate = (0, opened.mono);
     // Moment of the newest frame of this attempt, and whether there was one.
     let (mut newest, mut streaming, mut stalled) = (opened.mono, false, false);
@@ -259,7 +260,10 @@ pub fn run_once(
         tape.next_seq += 1;
         tape.size_px = Some((frame.width(), frame.height()));
         count(capture, tape, newest);
-        capture.stats.set_drift(timeline.drift_us());
+        if matches!(grabbed.when, When::Arrived { .. }) {
+            capture.stats.set_drift(timeline.drift_us());
+            report_picture(capture, watch.look(&frame));
+        }
         tell(capture, CameraPhase::Streaming, None, tape.size_px);
         match (capture.pace, grabbed.when) {
             (Pace::Lossless, When::Position(_)) => {
@@ -270,6 +274,18 @@ pub fn run_once(
             _ => capture.slots.put_latest(capture.slot, frame),
         }
     }
+}
+
+/// Says in the log when a picture begins to show nothing, and when it shows something again; states and health have it too.
+fn report_picture(capture: &Capture, fault: Option<PictureFault>) {
+    if fault == capture.stats.picture() {
+        return;
+    }
+    match fault {
+        Some(fault) => tracing::warn!(camera = %capture.camera, "the picture is {}", fault.as_str().replace('_', " ")),
+        None => tracing::info!(camera = %capture.camera, "the picture shows something again"),
+    }
+    capture.stats.set_picture(fault);
 }
 
 /// When a frame was taken. A clip in real time is waited for; none when told to stop meanwhile.

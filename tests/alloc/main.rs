@@ -1,4 +1,4 @@
-//! Decoding allocates nothing, nor does the motion gate. A binary of its own, because the allocator that counts is the whole program's.
+//! Decoding allocates nothing, nor do the motion gate and what the capture thread does to each frame. A binary of its own, because the allocator that counts is the whole program's.
 //!
 //! Only the thread that does the work is counted, so other tests and the harness may do as they like.
 
@@ -10,8 +10,11 @@ use kerbside::anpr::decode::{DecodeOptions, Decoded, Decoder};
 use kerbside::anpr::read::{PlateRead, Slot};
 use kerbside::anpr::syntax::Grammar;
 use kerbside::anpr::vrm::{GLYPHS, Glyph};
+use kerbside::camera::picture::{PictureOptions, PictureWatch};
 use kerbside::clock::{SimClock, UtcTime};
-use kerbside::frame::{Frame, FramePool};
+use kerbside::frame::mask::Mask;
+use kerbside::frame::{self, Frame, FramePool};
+use kerbside::geometry::Point;
 use kerbside::ident::{CameraId, FrameSeq};
 use kerbside::vision::motion::{MotionGate, MotionOptions};
 
@@ -142,4 +145,28 @@ fn the_motion_gate_allocates_nothing_after_its_first_frames() {
     let before = ASKED.get();
     assert!(handle(&frames[3]));
     assert_eq!(ASKED.get() - before, 0);
+}
+
+#[test]
+fn masking_and_watching_frames_allocates_nothing_after_the_first() {
+    let (pool, camera) = (FramePool::new(1), CameraId::new("road").expect("an id"));
+    let corners = [(10.0, 10.0), (200.0, 30.0), (90.0, 170.0)].map(|(x, y)| Point::new(x, y));
+    let mut mask = Mask::new(vec![corners.into()], (320.0, 180.0));
+    let mut watch = PictureWatch::new(PictureOptions::default());
+    let mut take = |n: u8| {
+        let before = ASKED.get();
+        let mut lease = pool.lease_as(frame::Layout::I420 { full_range: false }, 320, 180).expect("a buffer");
+        lease.bytes_mut().fill(40 + n % 2);
+        let own = ASKED.get();
+        mask.apply(&mut lease);
+        let masked = ASKED.get() - own;
+        let at = SimClock::at(UtcTime::default(), Duration::from_secs(n.into()));
+        let frame = Frame::new(lease, camera.clone(), FrameSeq(n.into()), at);
+        let own = ASKED.get();
+        watch.look(&frame);
+        assert!(own > before, "a frame has a handle, so the counter lives");
+        masked + ASKED.get() - own
+    };
+    assert!(take(0) > 0 && take(1) > 0, "strokes take room with the first frame, samples with the second");
+    assert_eq!((2..100).map(take).sum::<u64>(), 0);
 }
