@@ -7,7 +7,7 @@
 use std::ops::Range;
 
 use super::colour::NO_COLOUR;
-use super::{Layout, Lease};
+use super::{Frame, Layout, Lease};
 use crate::geometry::{FramePx, Point, Rect};
 
 /// Areas that are painted over.
@@ -45,6 +45,25 @@ impl Mask {
         for Stroke { bytes: range, value } in &self.strokes {
             bytes[range.clone()].fill(*value);
         }
+    }
+
+    /// Whether anything within `area` of a frame is masked. Allocates when size or layout change only.
+    pub fn touches(&mut self, area: Rect<FramePx>, frame: &Frame) -> bool {
+        let what = (frame.layout(), (frame.width(), frame.height()));
+        if self.drawn != Some(what) {
+            self.draw(what.0, what.1);
+            self.drawn = Some(what);
+        }
+        let each = if what.0 == Layout::Bgr { 3 } else { 1 };
+        let index = |v: f32| whole(f64::from(v.max(0.0)));
+        let (left, right) = (index(area.x0).min(frame.width()), index(area.x1.ceil()).min(frame.width()));
+        let rows = index(area.y0)..index(area.y1.ceil()).min(frame.height());
+        // Strokes are in the order of their bytes, those of luma (or of all channels) first.
+        rows.filter(|_| left < right).any(|row| {
+            let at = |column: usize| each * (row * frame.width() + column);
+            let next = self.strokes.partition_point(|stroke| stroke.bytes.end <= at(left));
+            self.strokes.get(next).is_some_and(|stroke| stroke.bytes.start < at(right))
+        })
     }
 
     /// Whether all of a region is masked, so that there is nothing left to look at; in pixels of the frame that it was drawn for.
@@ -200,6 +219,31 @@ mod tests {
         let mut planes = vec![(w, h, luma.iter().map(is_painted(layout.grey(0))).collect())];
         planes.extend(colour.chunks_exact(w * h / 4).map(|plane| (w / 2, h / 2, plane.iter().map(is_painted(128)).collect())));
         planes
+    }
+
+    #[test]
+    fn what_touches_a_mask_is_what_has_a_painted_pixel_in_it() {
+        use crate::clock::{SimClock, UtcTime};
+        use crate::ident::{CameraId, FrameSeq};
+        for layout in [Layout::Bgr, Layout::I420 { full_range: false }] {
+            let lease = FramePool::new(1).lease_as(layout, 40, 30).expect("a size");
+            let at = SimClock::at(UtcTime::default(), std::time::Duration::ZERO);
+            let frame = Frame::new(lease, CameraId::new("t").expect("id"), FrameSeq(0), at);
+            let mut mask = mask(&[(10.0, 10.0), (20.0, 10.0), (20.0, 20.0), (10.0, 20.0)]);
+            for (area, touches) in [
+                ((0.0, 0.0, 10.0, 30.0), false),
+                ((0.0, 0.0, 10.5, 30.0), true),
+                ((20.0, 0.0, 40.0, 30.0), false),
+                ((19.9, 19.9, 40.0, 30.0), true),
+                ((12.0, 20.0, 18.0, 30.0), false),
+                ((12.0, 0.0, 18.0, 10.0), false),
+                ((12.0, 12.0, 13.0, 13.0), true),
+                ((-9.0, -9.0, 90.0, 90.0), true),
+                ((50.0, 12.0, 60.0, 18.0), false),
+            ] {
+                assert_eq!(mask.touches(Rect::new(area.0, area.1, area.2, area.3), &frame), touches, "{layout:?} {area:?}");
+            }
+        }
     }
 
     /// Whether a point lies in the polygon: how often that winds around it, by angles.

@@ -12,8 +12,9 @@ use crate::anpr::hotlist::Hotlists;
 use crate::anpr::record::{Alert, CaptureRecord, PassageId, UnreadPassage};
 use crate::clock::CaptureTime;
 use crate::config::Region;
+use crate::frame::mask::Mask;
 use crate::frame::{Frame, FramePool};
-use crate::geometry::{FramePx, Quad};
+use crate::geometry::{FramePx, Quad, Rect};
 use crate::ident::CameraId;
 use crate::vision::{StageTimes, Vision, VisionError};
 
@@ -62,6 +63,7 @@ pub struct Pipeline {
     vision: Vision,
     core: Core,
     regions: HashMap<CameraId, Region>,
+    masks: HashMap<CameraId, Mask>,
     held: HashMap<PassageId, Evidence>,
     sightings: Vec<Sighting>,
     effects: Vec<Effect>,
@@ -69,6 +71,9 @@ pub struct Pipeline {
     pools: Vec<FramePool>,
 }
 
+/// A plate is cut by a mask that comes as near as this to its box, pixels, or share of its width.
+const NEAR_PX: f32 = 2.0;
+const NEAR_SHARE: f32 = 0.05;
 /// See [`Pipeline::keep`].
 const SPARE_BUFFERS: usize = 4;
 
@@ -76,7 +81,23 @@ impl Pipeline {
     /// From loaded models and a core. `regions` limits where plates are looked for, camera by camera; `pools` are the
     /// pools that frames come from.
     pub fn new(vision: Vision, core: Core, regions: HashMap<CameraId, Region>, pools: Vec<FramePool>) -> Self {
-        Self { vision, core, regions, held: HashMap::new(), sightings: Vec::new(), effects: Vec::new(), pools }
+        Self {
+            vision,
+            core,
+            regions,
+            masks: HashMap::new(),
+            held: HashMap::new(),
+            sightings: Vec::new(),
+            effects: Vec::new(),
+            pools,
+        }
+    }
+
+    /// Where each camera's frames have been painted over: a plate that ends there may go on behind it.
+    #[must_use]
+    pub fn with_masks(mut self, masks: HashMap<CameraId, Mask>) -> Self {
+        self.masks = masks;
+        self
     }
 
     /// Looks at a frame, unless it shows what the last one showed, and applies what was seen; outcomes are added to `out`.
@@ -92,10 +113,16 @@ impl Pipeline {
             return Ok(Handled { still: true, times });
         };
         self.sightings.clear();
+        let mut mask = self.masks.get_mut(frame.camera());
+        let mut is_cut = |plate: Rect<FramePx>| {
+            let near_px = NEAR_PX.max(NEAR_SHARE * plate.width());
+            let around = Rect::new(plate.x0 - near_px, plate.y0 - near_px, plate.x1 + near_px, plate.y1 + near_px);
+            mask.as_mut().is_some_and(|mask| mask.touches(around, frame))
+        };
         self.sightings.extend(seen.iter().map(|s| Sighting {
             quad: s.candidate.corners,
             detector_score: s.candidate.score,
-            clipped: s.clipped,
+            clipped: s.clipped || is_cut(s.candidate.bounds),
             legibility: s.legibility,
             read: s.read,
         }));

@@ -83,7 +83,8 @@ impl Replay {
         let pool = FramePool::new(REPLAY_BUFFERS);
         let core = Core::new(CoreOptions::default(), Grammar::new(start), 0);
         let regions = profile.iter().map(|p| (camera(), p.region)).collect();
-        let mut pipeline = Pipeline::new(models.vision()?, core, regions, vec![pool.clone()]);
+        let masks = profile.iter().filter_map(|p| Some((camera(), p.mask.clone()?))).collect();
+        let mut pipeline = Pipeline::new(models.vision()?, core, regions, vec![pool.clone()]).with_masks(masks);
         pipeline.hotlists(hotlists, &mut Vec::new());
         Ok(Self { pipeline, pool, mask: profile.and_then(|p| p.mask), start })
     }

@@ -59,13 +59,14 @@ impl Threads {
         let slots = Arc::new(Slots::new(cameras.len()));
         let pools: Vec<FramePool> = cameras.iter().map(|c| FramePool::new(c.buffers)).collect();
         let regions: HashMap<CameraId, _> = cameras.iter().filter_map(|c| Some((c.id.clone(), c.region?))).collect();
+        let masks = cameras.iter().filter_map(|c| Some((c.id.clone(), c.mask.clone()?))).collect();
         let now = shared.clock.now();
         let seed = shared.overrides.id_seed.unwrap_or_else(random_seed);
         let core = Core::new(shared.settings.core, Grammar::new(now.utc), seed.wrapping_add(u64::try_from(number).unwrap_or(0)));
         let stats = Arc::new(ReaderStats::default());
         stats.beat_nanos.store(now.mono.as_nanos(), Ordering::Relaxed);
         let reader = ReaderThread {
-            pipeline: Pipeline::new(vision, core, regions, pools.clone()),
+            pipeline: Pipeline::new(vision, core, regions, pools.clone()).with_masks(masks),
             slots: Arc::clone(&slots),
             cameras: cameras.iter().map(|c| c.id.clone()).collect(),
             lossless: cameras.iter().any(|c| c.pace == Pace::Lossless),
