@@ -92,6 +92,8 @@ struct Teller<R> {
     /// Since when it is in the phase that was told, and when that was told last.
     told: Option<(CameraPhase, CaptureTime, MonoTime)>,
     reason: Option<String>,
+    /// Whether the frame rate was known when streaming was told.
+    rated: bool,
     picture: Option<PictureFault>,
     size_px: Option<(usize, usize)>,
 }
@@ -102,7 +104,9 @@ impl<R: FnMut(CameraEvent)> Teller<R> {
     fn tell(&mut self, capture: &Capture, phase: CameraPhase, reason: Option<String>, size_px: Option<(usize, usize)>) {
         let (now, picture) = (capture.clock.now(), capture.stats.picture());
         let same = self.told.filter(|(before, ..)| *before == phase);
-        let changed = (picture, size_px) != (self.picture, self.size_px) && phase == CameraPhase::Streaming;
+        let rated = capture.stats.frames_per_1000_s.load(Ordering::Relaxed) > 0;
+        let changed =
+            phase == CameraPhase::Streaming && ((picture, size_px) != (self.picture, self.size_px) || (rated && !self.rated));
         let other = phase != CameraPhase::Streaming && reason != self.reason;
         if !changed && !other && same.is_some_and(|(_, _, at)| now.mono.since(at) < TELL_AGAIN) {
             return;
@@ -111,7 +115,7 @@ impl<R: FnMut(CameraEvent)> Teller<R> {
         self.reason.clone_from(&reason);
         let since = same.map_or(now, |(_, since, _)| since);
         self.told = Some((phase, since, now.mono));
-        (self.picture, self.size_px) = (picture, size_px);
+        (self.picture, self.size_px, self.rated) = (picture, size_px, rated);
         let stats = &capture.stats;
         stats.set_phase(phase);
         (self.report)(CameraEvent {
@@ -132,7 +136,7 @@ impl<R: FnMut(CameraEvent)> Teller<R> {
 pub fn run(mut capture: Capture, report: impl FnMut(CameraEvent)) {
     let mut backoff = Backoff::new(Duration::from_millis(250), MOST_BACKOFF, seed(&capture.camera));
     let mut tape = Tape::default();
-    let mut teller = Teller { report, told: None, reason: None, picture: None, size_px: None };
+    let mut teller = Teller { report, told: None, reason: None, rated: false, picture: None, size_px: None };
     capture.stats.set_drift(None);
     teller.tell(&capture, CameraPhase::Opening, None, None);
     while !capture.stop.load(Ordering::Relaxed) {
@@ -214,6 +218,7 @@ pub fn run_once(
     let clip_start = capture.clip_start.unwrap_or(first_opened);
     let (mut timeline, mut watch) = (Timeline::default(), PictureWatch::new(PictureOptions::default()));
     tape.rate = (0, opened.mono);
+    capture.stats.frames_per_1000_s.store(0, Ordering::Relaxed);
     // Moment of the newest frame of this attempt, and whether there was one.
     let (mut newest, mut streaming, mut stalled) = (opened.mono, false, false);
     loop {
@@ -324,7 +329,7 @@ fn count(capture: &Capture, tape: &mut Tape, now: MonoTime) {
     let (frames, since) = &mut tape.rate;
     *frames += 1;
     let over = now.since(*since);
-    // Told early once, so that the first state after an opening knows about it soon.
+    // Early once: the state that says "streaming" is told again as soon as the rate is known.
     if over >= RATE_OVER || (stats.frames_per_1000_s.load(Ordering::Relaxed) == 0 && over >= RATE_OVER / 4) {
         let rate = u128::from(*frames) * 1_000_000 / over.as_millis().max(1);
         stats.frames_per_1000_s.store(u64::try_from(rate).unwrap_or(u64::MAX), Ordering::Relaxed);

@@ -87,6 +87,11 @@ fn retrieve(
     if matches!(layout, Layout::I420 { .. }) && found == (HEARTBEAT_PX, HEARTBEAT_PX) {
         return Ok(Picture::Beat);
     }
+    if layout != Layout::Bgr && !rows.is_multiple_of(3) {
+        return Err(fault(
+            "pictures with an odd number of rows: set the camera to another size, or take backend = \"ffmpeg\"".into(),
+        ));
+    }
     let wanted = if layout == Layout::Bgr { CV_8UC3 } else { CV_8UC1 };
     if picture.typ() != wanted || layout.bytes(columns, found.1).is_none_or(|n| n == 0) {
         return Err(fault("it changed to a pixel format that we don't take".into()));
@@ -102,6 +107,9 @@ fn retrieve(
         )));
     }
     let bytes = picture.data_bytes().map_err(cv)?.to_vec();
+    if layout.bytes(found.0, found.1) != Some(bytes.len()) {
+        return Err(fault(format!("{} bytes for {} x {} pixels", bytes.len(), found.0, found.1)));
+    }
     drop(picture);
     drop(lease);
     *size = found;
