@@ -66,7 +66,8 @@
 //! - In steady state stages work in buffers of their own; what is allocated per frame are the handles of the ONNX and OpenCV
 //!   wrappers (`tests/alloc` holds decoding and the motion gate to none at all; the rest is not counted yet).
 //! - `unsafe` is denied everywhere but in one function of `clock` (asking the kernel's clock discipline) and in `main`, which sets
-//!   the environment that keeps ONNX Runtime's telemetry off before anything is loaded: the box phones nobody but its broker.
+//!   the environment that keeps ONNX Runtime's telemetry off before anything is loaded (the box phones nobody but its broker) and bounds
+//!   the allocator's heaps.
 //!
 //! ## Words
 //!
