@@ -166,7 +166,8 @@ fn a_camera_that_stalls_floods_or_dies_leaves_the_other_its_frames() {
     share("hang");
     bad.behave();
     println!("back from silence after {:?}", site.wait_state("bad", "streaming", ""));
-    assert_eq!(site.states("good").iter().filter(|s| s["state"] == "streaming").count(), 1, "{:?}", site.states("good"));
+    let well = |state: &Value| matches!(state["state"].as_str(), Some("opening" | "streaming"));
+    assert!(site.states("good").iter().all(well), "{:#?}", site.states("good"));
     site.stop();
 }
 

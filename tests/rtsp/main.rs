@@ -204,6 +204,7 @@ fn a_hundred_reconnections_leave_memory_flat() {
         mean(late),
         ids.map(|id| site.figure(id, "abandoned")).iter().sum::<u64>()
     );
-    assert!(mean(late) < mean(early) + 25_000, "{rss:?}");
+    // Heaps of many threads settle slowly, within some 20 MB here; one decoder kept in each reconnection would make a gigabyte.
+    assert!(mean(late) < mean(early) + 40_000, "{rss:?}");
     site.stop();
 }

@@ -129,6 +129,8 @@ pub(super) struct Shared {
     counters: Counters,
     auth: Auth,
     stop: AtomicBool,
+    /// Whether connections are really taken; follows `Conduct::listens` within moments.
+    listening: AtomicBool,
     connections: Mutex<Vec<TcpStream>>,
     port: u16,
 }
@@ -171,6 +173,7 @@ impl FaultCamera {
             counters: Counters::default(),
             auth,
             stop: AtomicBool::new(false),
+            listening: AtomicBool::new(true),
             connections: Mutex::default(),
             port,
         });
@@ -217,7 +220,9 @@ impl FaultCamera {
     pub fn power_off(&self) {
         self.set(|c| c.listens = false);
         // The one who listens has to hear of it first.
-        std::thread::sleep(4 * NAP);
+        while self.shared.listening.load(SeqCst) {
+            std::thread::sleep(NAP);
+        }
         self.hang_up();
     }
 
@@ -265,6 +270,7 @@ fn accept(listener: TcpListener, shared: &Arc<Shared>) {
             }
             _ => {}
         }
+        shared.listening.store(listener.is_some(), SeqCst);
         let Some(Ok((connection, _))) = listener.as_ref().map(TcpListener::accept) else {
             std::thread::sleep(NAP);
             continue;
