@@ -101,6 +101,10 @@ impl FramePool {
             }
         };
         bytes.resize(length, 0);
+        // A camera that was set to a smaller picture gives back what the larger one took.
+        if bytes.capacity() / 4 > length {
+            bytes.shrink_to_fit();
+        }
         Some(Lease { bytes, layout, width, height, pool: self.clone() })
     }
 

@@ -83,6 +83,8 @@ const NAP: Duration = Duration::from_millis(2);
 pub(super) const RATE_OVER: Duration = Duration::from_secs(4);
 /// A state that goes on is told again after this long, with its figures as they are now.
 const TELL_AGAIN: Duration = Duration::from_mins(1);
+/// A camera that has streamed for this long is well: when it fails it is tried again at once.
+const SETTLED: Duration = Duration::from_secs(10);
 /// Longest wait between two attempts.
 const MOST_BACKOFF: Duration = Duration::from_secs(15);
 
@@ -140,7 +142,7 @@ pub fn run(mut capture: Capture, report: impl FnMut(CameraEvent)) {
     capture.stats.set_drift(None);
     teller.tell(&capture, CameraPhase::Opening, None, None);
     while !capture.stop.load(Ordering::Relaxed) {
-        let before = tape.next_seq;
+        let (before, began) = (tape.next_seq, capture.clock.now().mono);
         let outcome = run_once(&mut capture, &mut tape, |capture, phase, reason, size| teller.tell(capture, phase, reason, size));
         capture.source.close();
         let gave_frames = tape.next_seq > before;
@@ -167,7 +169,8 @@ pub fn run(mut capture: Capture, report: impl FnMut(CameraEvent)) {
             }
             Ok(Finish::End) => lost(&capture, "it gave no frames", &mut backoff, &mut teller),
             Err(e) => {
-                if gave_frames {
+                // One that gives a frame and hangs up, again and again, is waited for as one that gives none.
+                if gave_frames && capture.clock.now().mono.since(began) >= SETTLED {
                     backoff.reset();
                 }
                 lost(&capture, &e.to_string(), &mut backoff, &mut teller)
@@ -256,6 +259,10 @@ pub fn run_once(
         };
         // Before anything else has the pixels.
         if let Some(mask) = &mut capture.mask {
+            let size = grabbed.lease.size();
+            if tape.size_px != Some(size) && !mask.fits(size) {
+                tracing::warn!(camera = %capture.camera, "the picture has another shape than its masks were drawn for: all of it is hidden");
+            }
             mask.apply(&mut grabbed.lease);
         }
         let Some(at) = time_of(&grabbed, capture, tape, &mut timeline, opened, clip_start) else { return Ok(Finish::Stopped) };

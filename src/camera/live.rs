@@ -174,7 +174,7 @@ impl Source for LiveSource {
         self.close();
         if self.alive.load(Ordering::Relaxed) >= MOST_LEFT {
             return Err(CameraError::Lost(format!(
-                "{MOST_LEFT} attempts hang in the camera's driver and have not come back; if this stays, restart the box"
+                "{MOST_LEFT} attempts to open it have not come back: the camera answers without end, or its driver hangs; it is opened again when one of them has, or by a restart of the daemon"
             )));
         }
         let tray = Arc::new(Tray::default());
@@ -313,6 +313,7 @@ impl Worker {
         match &self.input {
             Input::Rtsp { url, transport, codec, backend, decoder, credentials } => {
                 let credentials = load(credentials)?;
+                let url = &url.filled(credentials.as_ref());
                 // Asked even where the codec is known: it says in words what the decoder would keep to itself.
                 // It gets a part of the time only, or whoever waits for the opening would give up before the words are there.
                 let offered = rtsp::describe(url, credentials.as_ref(), self.patience.open * 3 / 4)?;
@@ -325,7 +326,8 @@ impl Worker {
                 Ok((Feed::device(path, *format)?, format!("{:?}, V4L2", format.format), false))
             }
             Input::Http { url, credentials } => {
-                let description = pipeline::http(url, load(credentials)?.as_ref());
+                let credentials = load(credentials)?;
+                let description = pipeline::http(&rtsp::filled(url, credentials.as_ref()), credentials.as_ref());
                 Ok((Feed::pipeline(&description, true)?, "MJPEG over HTTP, GStreamer".into(), false))
             }
         }

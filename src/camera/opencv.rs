@@ -45,6 +45,9 @@ fn side(capture: &VideoCapture, property: i32) -> usize {
     value
 }
 
+/// Pixels of a live camera's picture at most: 8K. Every buffer may become as large, and a camera that lies shall not take the box.
+const MOST_PIXELS: usize = 7680 * 4320;
+
 /// What a decoder's picture came to.
 enum Picture {
     /// In a buffer of the pool.
@@ -309,6 +312,11 @@ impl Feed {
         let fault = |why: String| CameraError::Lost(format!("the camera's pictures can't be used: {why}"));
         match self.kind {
             Kind::Decoded(layout) => match retrieve(&mut self.capture, layout, &mut self.size, pool, fault)? {
+                Picture::Lease(lease) if lease.size().0 * lease.size().1 > MOST_PIXELS => Err(fault(format!(
+                    "{} x {} pixels; live cameras may have {MOST_PIXELS} in all",
+                    lease.size().0,
+                    lease.size().1
+                ))),
                 Picture::Lease(lease) => Ok(Some(lease)),
                 Picture::Beat => Ok(None),
                 Picture::None => Err(fault("the decoder gave none".into())),

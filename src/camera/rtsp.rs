@@ -84,15 +84,28 @@ impl RtspUrl {
         &self.text
     }
 
+    /// With `{user}` and `{password}` filled in. Never show it.
+    pub(super) fn filled(&self, credentials: Option<&Credentials>) -> Self {
+        Self { text: filled(&self.text, credentials), ..self.clone() }
+    }
+
     /// With a user and a password in it, as FFmpeg wants them. Never show it.
     pub(super) fn with(&self, credentials: &Credentials) -> String {
-        let escaped = |text: &str| -> String {
-            let plain = |b: &u8| b.is_ascii_alphanumeric() || b"-._~".contains(b);
-            text.bytes().map(|b| if plain(&b) { char::from(b).to_string() } else { format!("%{b:02X}") }).collect()
-        };
         let rest = self.text.strip_prefix("rtsp://").unwrap_or(&self.text);
         format!("rtsp://{}:{}@{rest}", escaped(&credentials.user), escaped(&credentials.password))
     }
+}
+
+/// As an address may have it (RFC 3986, unreserved characters).
+fn escaped(text: &str) -> String {
+    let plain = |b: &u8| b.is_ascii_alphanumeric() || b"-._~".contains(b);
+    text.bytes().map(|b| if plain(&b) { char::from(b).to_string() } else { format!("%{b:02X}") }).collect()
+}
+
+/// An address with `{user}` and `{password}` filled in, for cameras that want them in the path. Never show it.
+pub(super) fn filled(url: &str, credentials: Option<&Credentials>) -> String {
+    let (user, password) = credentials.map_or(("", ""), |c| (c.user.as_str(), c.password.as_str()));
+    url.replace("{user}", &escaped(user)).replace("{password}", &escaped(password))
 }
 
 /// Longest answer that is read, bytes: descriptions of streams have some thousand.
@@ -304,6 +317,8 @@ mod tests {
         }
         let odd = Credentials { user: "a b".into(), password: "p:/@ü".into() };
         assert_eq!(RtspUrl::parse("rtsp://cam/a").unwrap().with(&odd), "rtsp://a%20b:p%3A%2F%40%C3%BC@cam/a");
+        let inside = RtspUrl::parse("rtsp://cam/user={user}&password={password}&x=1").unwrap();
+        assert_eq!(inside.filled(Some(&odd)).as_str(), "rtsp://cam/user=a%20b&password=p%3A%2F%40%C3%BC&x=1");
     }
 
     #[test]

@@ -43,6 +43,12 @@ pub(super) fn resolve(c: &mut Checker<'_>, nas: Site, index: usize, raw: &RawCam
     if is_live && pace == Pace::Lossless {
         c.fault(key("pace"), "a live camera can't be made to wait; \"lossless\" is for clips and stills");
     }
+    if mask.is_some() && matches!(source, SourceSettings::Live(Input::Rtsp { backend: Backend::Ffmpeg, .. })) {
+        c.fault(
+            key("backend"),
+            "\"ffmpeg\" does not hear of it when a camera changes its resolution while it streams, and masks would lie elsewhere: take \"gstreamer\", or a calibration without masks_px",
+        );
+    }
     Some(CameraSettings { id: CameraId::new(&raw.id)?, source, patience, pace, at_end, buffers, region, mask, site })
 }
 
@@ -64,6 +70,27 @@ fn source(c: &mut Checker<'_>, key: &impl Fn(&str) -> String, raw: &RawCamera) -
     for (name, value) in [("url", &raw.url), ("credentials", &raw.credentials)] {
         if !on_network && !value.is_empty() {
             c.fault(key(name), "is for cameras on the network (kind \"rtsp\" or \"http\"); leave it out");
+        }
+    }
+    let plain = RawCamera::of_kind(&raw.kind);
+    let live = [Kind::Rtsp, Kind::Device, Kind::Http];
+    let files = [Kind::Clip, Kind::Stills];
+    for (name, is_default, of) in [
+        ("transport", raw.transport == plain.transport, &[Kind::Rtsp][..]),
+        ("codec", raw.codec == plain.codec, &[Kind::Rtsp]),
+        ("backend", raw.backend == plain.backend, &[Kind::Rtsp]),
+        ("decoder", raw.decoder == plain.decoder, &[Kind::Rtsp]),
+        ("format", raw.format == plain.format, &[Kind::Device]),
+        ("width_px", raw.width_px == plain.width_px, &[Kind::Device]),
+        ("height_px", raw.height_px == plain.height_px, &[Kind::Device]),
+        ("frames_per_s", raw.frames_per_s == plain.frames_per_s, &[Kind::Device]),
+        ("open_timeout_ms", raw.open_timeout_ms == plain.open_timeout_ms, &live),
+        ("stall_after_ms", raw.stall_after_ms == plain.stall_after_ms, &live),
+        ("at_end", raw.at_end == plain.at_end, &files),
+        ("interval_ms", raw.interval_ms == plain.interval_ms, &[Kind::Stills]),
+    ] {
+        if !is_default && !of.contains(&kind) {
+            c.fault(key(name), format!("has no meaning for kind = {:?}; leave it out", raw.kind));
         }
     }
     if on_network && !raw.path.is_empty() {
@@ -104,6 +131,10 @@ fn source(c: &mut Checker<'_>, key: &impl Fn(&str) -> String, raw: &RawCamera) -
         }
         Kind::Device => SourceSettings::Live(Input::Device { path: PathBuf::from(&raw.path), format }),
         Kind::Rtsp => match RtspUrl::parse(&raw.url) {
+            Ok(_) if has_password(&raw.url) => {
+                c.fault(key("url"), PASSWORD_IN_URL);
+                SourceSettings::Clip(PathBuf::new())
+            }
             Ok(url) => {
                 let credentials = credentials(c, key, raw);
                 SourceSettings::Live(Input::Rtsp { url, transport, codec, backend, decoder, credentials })
@@ -122,9 +153,22 @@ fn source(c: &mut Checker<'_>, key: &impl Fn(&str) -> String, raw: &RawCamera) -
                     "is no address of pictures over HTTP without a user in it; it looks like http://host:80/path",
                 );
             }
+            if has_password(&raw.url) {
+                c.fault(key("url"), PASSWORD_IN_URL);
+            }
             SourceSettings::Live(Input::Http { url: raw.url.clone(), credentials: credentials(c, key, raw) })
         }
     }
+}
+
+const PASSWORD_IN_URL: &str =
+    "has a password in it; write {user} and {password} in its place, which are filled in from the credentials file";
+
+/// Whether an address has a password spelled out in its path or query, as some cameras want it.
+fn has_password(url: &str) -> bool {
+    let url = url.to_lowercase();
+    let names = ["password=", "passwd=", "pass=", "pwd="];
+    names.iter().any(|name| url.match_indices(name).any(|(at, _)| !url[at + name.len()..].starts_with("{password}")))
 }
 
 /// Where user and password are: the file that is named, else the service manager's credential if there is one.
@@ -132,6 +176,14 @@ fn credentials(c: &mut Checker<'_>, key: &impl Fn(&str) -> String, raw: &RawCame
     if raw.credentials.is_empty() {
         let path = credential(&format!("{CAMERA_CREDENTIAL}{}", raw.id));
         return path.exists().then_some(CredentialsFile { path, check_mode: false });
+    }
+    // Whoever put the password itself here must not find it in a journal.
+    if raw.credentials.contains(':') {
+        c.fault(
+            key("credentials"),
+            "looks like a user and a password; put them into a file, one line user:password, and name that",
+        );
+        return None;
     }
     let file = CredentialsFile { path: c.existing(&key("credentials"), &raw.credentials), check_mode: true };
     if file.path.exists()

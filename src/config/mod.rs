@@ -97,10 +97,28 @@ pub fn parse(text: &str, path: &Path) -> Result<Settings, ConfigError> {
     let raw: raw::RawConfig = toml::from_str(text).map_err(|e| ConfigError::Syntax {
         path: path.to_owned(),
         key: e.span().map_or_else(|| "(top level)".into(), |span| key_path_at(text, span.start)),
-        why: e.to_string().trim_end().to_owned(),
+        why: words(&e, text),
     })?;
     let base = path.parent().unwrap_or_else(|| Path::new("."));
     resolve::resolve(&raw, base).map_err(|faults| ConfigError::Faults { path: path.to_owned(), faults })
+}
+
+/// What the parser says, with the line that it stopped at; without that line's text where a password may stand in it.
+fn words(e: &toml::de::Error, text: &str) -> String {
+    let at = e.span().map_or(0, |span| span.start.min(text.len()));
+    let (before, after) = text.split_at(text.floor_char_boundary(at));
+    let start = before.rfind('\n').map_or(0, |i| i + 1);
+    let line = format!("{}{}", &before[start..], after.lines().next().unwrap_or_default()).to_lowercase();
+    if !["url", "credential", "pass", "://", "secret"].iter().any(|word| line.contains(word)) {
+        return e.to_string().trim_end().to_owned();
+    }
+    // Some messages repeat the value.
+    let message = e.message().split(" string ").next().unwrap_or_default();
+    format!(
+        "line {}, column {}: {message} (the line is not repeated: there may be a password in it)",
+        before.lines().count().max(1),
+        before.len() - start + 1
+    )
 }
 
 /// The key path of the line that holds byte `offset`: the last table header above it and the key before its `=`.

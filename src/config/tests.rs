@@ -223,6 +223,8 @@ fn the_way_to_the_broker_is_encrypted_unless_it_is_said_otherwise() {
 fn camera(table: &str) -> Result<CameraSettings, String> {
     let dir = tempfile::tempdir().expect("a folder");
     std::fs::write(dir.path().join("secret"), "u:p\n").expect("written");
+    let profile = "frame_px = [64, 36]\nregion_px = [0, 0, 64, 36]\nmasks_px = [[[0, 0], [9, 0], [9, 9]]]\n";
+    std::fs::write(dir.path().join("masks.toml"), profile).expect("written");
     let text = format!("org = \"o\"\ndevice = \"d\"\n[mqtt]\ntransport = \"plain\"\n[[camera]]\nid = \"c\"\n{table}\n");
     parse(&text, &dir.path().join("kerbside.toml")).map(|s| s.cameras[0].clone()).map_err(|e| e.to_string())
 }
@@ -252,13 +254,31 @@ fn cameras_on_the_network_are_told_by_url_and_their_passwords_by_file() {
         (format!("kind = \"rtsp\"\n{url}\npace = \"lossless\""), "camera[0].pace: a live camera can't be made to wait"),
         (format!("kind = \"rtsp\"\n{url}\nbackend = \"ffmpeg\"\ntransport = \"udp\""), "camera[0].transport: \"udp\" needs"),
         (format!("kind = \"rtsp\"\n{url}\nbackend = \"ffmpeg\"\ndecoder = \"v4l2m2m\""), "camera[0].decoder: \"v4l2m2m\" needs"),
+        (
+            format!("kind = \"rtsp\"\n{url}\nbackend = \"ffmpeg\"\ncalibration = \"masks.toml\""),
+            "camera[0].backend: \"ffmpeg\" does not hear",
+        ),
         (format!("kind = \"clip\"\n{url}"), "camera[0].url: is for cameras on the network"),
         ("kind = \"v4l2\"".to_owned(), "camera[0].path: is needed: the device"),
+        (
+            "kind = \"rtsp\"\nurl = \"rtsp://192.0.2.1/user=a&password=hush&channel=1\"".to_owned(),
+            "camera[0].url: has a password in it; write {user}",
+        ),
+        ("kind = \"http\"\nurl = \"http://192.0.2.1/v?pwd=hush\"".to_owned(), "camera[0].url: has a password in it"),
+        (
+            format!("kind = \"rtsp\"\n{url}\ncredentials = \"admin:hush\""),
+            "camera[0].credentials: looks like a user and a password",
+        ),
+        ("kind = \"rtsp\"\nurl = \"rtsp://u:hush@192.0.2.1/s".to_owned(), "there may be a password in it"),
+        (format!("kind = \"rtsp\"\n{url}\npassword = \"hush\""), "unknown field `password`"),
+        (format!("kind = \"rtsp\"\n{url}\nformat = \"nv12\""), "camera[0].format: has no meaning for kind = \"rtsp\""),
+        ("kind = \"http\"\nurl = \"http://192.0.2.1/s\"\nbackend = \"ffmpeg\"".to_owned(), "camera[0].backend: has no meaning"),
         (format!("kind = \"rtsp\"\n{url}\nstall_after_ms = 10"), "camera[0].stall_after_ms"),
     ] {
         let e = camera(&table).expect_err(&table);
         assert!(e.contains(said) && !e.contains("hush"), "{table}\n{e}");
     }
+    assert!(camera("kind = \"rtsp\"\nurl = \"rtsp://192.0.2.1/user={user}&password={password}\"").is_ok());
     let device = camera("kind = \"v4l2\"\npath = \"/dev/video7\"\nformat = \"nv12\"\nwidth_px = 1280")
         .expect("it may be plugged in later");
     assert!(matches!(device.source, SourceSettings::Live(Input::Device { .. })));

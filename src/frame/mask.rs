@@ -34,7 +34,15 @@ impl Mask {
         Self { polygons, frame_px, drawn: None, strokes: Vec::new() }
     }
 
-    /// Paints a buffer that has just been filled. Allocates when size or layout change only.
+    /// Whether frames of this size have the shape that the mask was drawn for, to two in a hundred. In another shape the camera
+    /// crops or turns its picture, and nobody knows any more what lies where.
+    pub fn fits(&self, (width, height): (usize, usize)) -> bool {
+        #[allow(clippy::cast_precision_loss)] // sides are at most MAX_SIDE_PX
+        let (across, down) = (width as f32 * self.frame_px.1, height as f32 * self.frame_px.0);
+        (across - down).abs() <= 0.02 * across.max(down)
+    }
+
+    /// Paints a buffer that has just been filled; all of it where the mask does not fit. Allocates when size or layout change only.
     pub fn apply(&mut self, lease: &mut Lease) {
         let what = (lease.layout(), lease.size());
         if self.drawn != Some(what) {
@@ -103,6 +111,10 @@ impl Mask {
 
     /// All pixels that the polygons touch in a plane of this size, row by row, as runs that neither overlap nor meet.
     fn runs(&self, (width, height): (usize, usize), mut each: impl FnMut(usize, Range<usize>)) {
+        if !self.fits((width, height)) {
+            (0..height).filter(|_| width > 0).for_each(|row| each(row, 0..width));
+            return;
+        }
         #[allow(clippy::cast_precision_loss)] // sides are at most MAX_SIDE_PX
         let (w, h) = (width as f64, height as f64);
         let (of_w, of_h) = (f64::from(self.frame_px.0.max(1.0)), f64::from(self.frame_px.1.max(1.0)));
@@ -219,6 +231,15 @@ mod tests {
         let mut planes = vec![(w, h, luma.iter().map(is_painted(layout.grey(0))).collect())];
         planes.extend(colour.chunks_exact(w * h / 4).map(|plane| (w / 2, h / 2, plane.iter().map(is_painted(128)).collect())));
         planes
+    }
+
+    #[test]
+    fn a_picture_of_another_shape_is_hidden_as_a_whole() {
+        let mut mask = mask(&[(10.0, 10.0), (20.0, 10.0), (20.0, 20.0), (10.0, 20.0)]);
+        for (size, whole) in [((30, 40), true), ((64, 36), true), ((400, 302), false), ((80, 60), false)] {
+            let planes = painted(&mut mask, Layout::I420 { full_range: false }, size);
+            assert_eq!(planes.iter().all(|(_, _, painted)| painted.iter().all(|p| *p)), whole, "{size:?}");
+        }
     }
 
     #[test]

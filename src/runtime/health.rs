@@ -30,15 +30,15 @@ pub struct CameraGauge {
     pub camera: CameraId,
     /// What its thread counts.
     pub stats: Arc<CaptureStats>,
-    /// Frames captured and dropped as the last health message told them.
+    /// Frames that the camera gave, and those that no reader took, as of the last health message.
     told_frames: AtomicU64,
-    told_dropped: AtomicU64,
+    told_lost: AtomicU64,
 }
 
 impl CameraGauge {
     /// A camera that nothing was told of yet.
     pub const fn new(camera: CameraId, stats: Arc<CaptureStats>) -> Self {
-        Self { camera, stats, told_frames: AtomicU64::new(0), told_dropped: AtomicU64::new(0) }
+        Self { camera, stats, told_frames: AtomicU64::new(0), told_lost: AtomicU64::new(0) }
     }
 }
 
@@ -183,9 +183,10 @@ const fn condition_of(fault: PictureFault) -> PictureCondition {
 fn camera_health(gauge: &CameraGauge, dropped: u64, now: MonoTime) -> (CameraHealth, Option<String>) {
     let stats = &gauge.stats;
     let frames = get(&stats.captured);
-    let (before, dropped_before) =
-        (gauge.told_frames.swap(frames, Ordering::Relaxed), gauge.told_dropped.swap(dropped, Ordering::Relaxed));
-    let (new, lost) = (frames.saturating_sub(before), dropped.saturating_sub(dropped_before));
+    let no_buffer = get(&stats.no_buffer);
+    let (given, lost) = (frames + no_buffer, dropped + no_buffer);
+    let new = given.saturating_sub(gauge.told_frames.swap(given, Ordering::Relaxed));
+    let lost = lost.saturating_sub(gauge.told_lost.swap(lost, Ordering::Relaxed));
     #[allow(clippy::cast_precision_loss)] // frames of some seconds
     let keep_up = (new > 0).then(|| rounded(1.0 - (lost.min(new) as f64 / new as f64)));
     let picture = stats.picture();
@@ -193,7 +194,7 @@ fn camera_health(gauge: &CameraGauge, dropped: u64, now: MonoTime) -> (CameraHea
         frames,
         dropped,
         reopened: get(&stats.failures),
-        no_buffer: get(&stats.no_buffer),
+        no_buffer,
         stalls: get(&stats.stalls),
         abandoned: get(&stats.abandoned),
         frames_per_s: rounded(stats.frames_per_s(now)),

@@ -341,7 +341,7 @@ pub struct CameraHealth {
     /// Age of the newest frame, milliseconds; none when there was none.
     #[serde(default)]
     pub frame_age_ms: Option<u64>,
-    /// Share of the frames captured since the last health message that a reader took, 0 to 1; none when there were none.
+    /// Share of the frames that the camera gave since the last health message which a reader took, 0 to 1; none when there were none.
     #[serde(default)]
     pub keep_up: Option<f64>,
     /// As in the camera's state.
