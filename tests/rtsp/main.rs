@@ -180,18 +180,15 @@ fn a_hundred_reconnections_leave_memory_flat() {
             camera(ids[3], &server.url("h264"), &format!("{hasty}\nbackend = 'ffmpeg'")),
         ],
     );
-    let times = |id: &str, state: &str| site.states(id).iter().filter(|s| s["state"] == state).count();
     let mut rss = Vec::new();
     for round in 0..=100 {
-        for id in ids {
-            wait_for(&format!("{id} to stream for the {round}th time"), || {
-                times(id, "streaming") > round && site.is(id, "streaming")
-            });
-        }
+        site.wait_states(&ids, "streaming", "");
         rss.push(rss_kib(site.pid()));
+        let told = ids.map(|id| site.states(id).len());
         server.signal(Signal::USR1);
-        for id in ids {
-            wait_for(&format!("{id} to be lost for the {round}th time"), || times(id, "lost") > round);
+        for (id, told) in ids.iter().zip(told) {
+            let lost = || site.states(id)[told..].iter().any(|s| s["state"] == "lost");
+            wait_for(&format!("{id} to be lost for the {round}th time"), lost);
         }
     }
     // The first ones warm up caches and pools.
