@@ -126,7 +126,7 @@ impl<R: FnMut(CameraEvent)> Teller<R> {
             reason,
             since,
             size_px,
-            frames_per_s: stats.frames_per_s(now.mono),
+            frames_per_s: if phase == CameraPhase::Streaming { stats.frames_per_s(now.mono) } else { 0.0 },
             frame_age: stats.frame_age(now.mono),
             drift_ms: stats.drift_ms(),
             picture,

@@ -317,7 +317,14 @@ impl Worker {
                 // Asked even where the codec is known: it says in words what the decoder would keep to itself.
                 // It gets a part of the time only, or whoever waits for the opening would give up before the words are there.
                 let offered = rtsp::describe(url, credentials.as_ref(), self.patience.open * 3 / 4)?;
-                self.rtsp(url, *transport, codec.unwrap_or(offered), *backend, *decoder, credentials.as_ref())
+                if let Some(codec) = codec.filter(|codec| *codec != offered) {
+                    return Err(CameraError::Lost(format!(
+                        "the camera offers {}, its configuration says {}: set codec = \"auto\", or the camera to another",
+                        offered.as_str(),
+                        codec.as_str()
+                    )));
+                }
+                self.rtsp(url, *transport, offered, *backend, *decoder, credentials.as_ref())
             }
             Input::Device { path, format } => {
                 if let Err(e) = std::fs::metadata(path) {

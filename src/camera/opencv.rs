@@ -91,9 +91,7 @@ fn retrieve(
         return Ok(Picture::Beat);
     }
     if layout != Layout::Bgr && !rows.is_multiple_of(3) {
-        return Err(fault(
-            "pictures with an odd number of rows: set the camera to another size, or take backend = \"ffmpeg\"".into(),
-        ));
+        return Err(fault("pictures with an odd number of rows: set the camera to another size".into()));
     }
     let wanted = if layout == Layout::Bgr { CV_8UC3 } else { CV_8UC1 };
     if picture.typ() != wanted || layout.bytes(columns, found.1).is_none_or(|n| n == 0) {
@@ -105,7 +103,7 @@ fn retrieve(
     // GStreamer pads rows of colour to four bytes, which OpenCV passes over: such a picture would come out slanted.
     if layout != Layout::Bgr && !found.0.is_multiple_of(8) {
         return Err(fault(format!(
-            "pictures {} pixels wide: with backend = \"gstreamer\" the width must be a multiple of 8; set the camera to another size or take backend = \"ffmpeg\"",
+            "pictures {} pixels wide, and with GStreamer the width must be a multiple of 8: set the camera to another size",
             found.0
         )));
     }

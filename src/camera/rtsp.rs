@@ -153,9 +153,11 @@ fn connect(url: &RtspUrl, until: Instant) -> Result<TcpStream, CameraError> {
         .map_err(|e| lost(&format!("the camera's name can't be looked up: {e}")))?
         .collect();
     let mut fault = lost("the camera's name has no address");
-    for address in addresses {
-        let left = until.saturating_duration_since(Instant::now()).max(Duration::from_millis(1));
-        match TcpStream::connect_timeout(&address, left) {
+    for (tried, address) in addresses.iter().enumerate() {
+        // Each gets its share of what is left: the first may be of a network that the box is not on.
+        let share = u32::try_from(addresses.len() - tried).unwrap_or(u32::MAX);
+        let left = (until.saturating_duration_since(Instant::now()) / share).max(Duration::from_millis(1));
+        match TcpStream::connect_timeout(address, left) {
             Ok(camera) => return Ok(camera),
             Err(e) => {
                 fault = lost(&match e.kind() {

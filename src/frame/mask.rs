@@ -312,7 +312,7 @@ mod tests {
             corners in proptest::collection::vec(corner(), 3..9), size in 0..3usize, layout in 0..3usize
         ) {
             let layout = [Layout::Bgr, Layout::I420 { full_range: true }, Layout::I420 { full_range: false }][layout];
-            let size = [(40, 30), (64, 48), (26, 22)][size];
+            let size = [(40, 30), (64, 48), (54, 40)][size];
             for (w, h, painted) in painted(&mut mask(&corners), layout, size) {
                 let (sx, sy) = (40.0 / w as f64, 30.0 / h as f64);
                 for (i, painted) in painted.into_iter().enumerate() {

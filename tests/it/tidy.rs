@@ -31,7 +31,7 @@ const OWNERS: [(&str, &[&str]); 15] = [
     ("opencv::", &["src/vision/", "src/camera/opencv.rs"]),
     ("serde", &["src/publish/wire", "src/publish/sync/", "src/config/raw.rs", "src/vision/manifest.rs", "src/cli/"]),
     ("tokio", &["src/publish/", "src/runtime/", "src/cli/"]),
-    ("libc::", &["src/clock.rs"]),
+    ("libc::", &["src/clock.rs", "src/main.rs"]),
     ("age::", &["src/keys", "src/publish/sync/"]),
     ("ed25519_dalek", &["src/keys.rs"]),
     ("flate2", &["src/publish/sync/"]),
