@@ -19,9 +19,11 @@ use kerbside::anpr::syntax::Grammar;
 use kerbside::anpr::vrm::Vrm;
 use kerbside::camera::Source;
 use kerbside::camera::clip::ClipSource;
-use kerbside::clock::{Clock, SimClock, SystemClock, UtcTime};
+use kerbside::camera::picture::{PictureOptions, PictureWatch};
+use kerbside::clock::{Clock, SimClock, SystemClock, UtcTime, thread_cpu_time};
+use kerbside::frame::mask::Mask;
 use kerbside::frame::{Frame, FramePool, Layout};
-use kerbside::geometry::Rect;
+use kerbside::geometry::{Point, Rect};
 use kerbside::ident::{CameraId, FrameSeq};
 use kerbside::keys::{DataKey, SigningKey};
 use kerbside::outbox::{Draft, Lane, Limits, Outbox, OutboxOptions, Qos};
@@ -140,6 +142,37 @@ fn motion(c: &mut Criterion) {
     }
 }
 
+/// What the capture thread does to every full-HD frame: masks it, and watches that it shows something. Frames differ where the first of
+/// the rows that are compared says so, and where none does.
+fn capture(c: &mut Criterion) {
+    let corners = [(0.0, 0.0), (600.0, 0.0), (500.0, 300.0), (0.0, 400.0)].map(|(x, y)| Point::new(x, y));
+    let mut mask = Mask::new(vec![corners.into()], (1920.0, 1080.0));
+    for (name, layout) in [("pixels", Layout::Bgr), ("planes", Layout::I420 { full_range: false })] {
+        let pool = FramePool::new(3);
+        let mut lease = pool.lease_as(layout, 1920, 1080).unwrap();
+        c.bench_function(&format!("capture/mask_of_a_tenth/{name}"), |b| b.iter(|| mask.apply(black_box(&mut lease))));
+        drop(lease);
+        for (what, differ) in [("living", 1), ("frozen", 0)] {
+            let (mut watch, camera) = (PictureWatch::new(PictureOptions::default()), CameraId::new("bench").unwrap());
+            // Each pool has one buffer, which keeps what is in it.
+            let pools = [0, 1].map(|n| {
+                let pool = FramePool::new(1);
+                pool.lease_as(layout, 1920, 1080).unwrap().bytes_mut().fill(90 + n * differ);
+                pool
+            });
+            let mut n = 0;
+            c.bench_function(&format!("capture/picture/{what}/{name}"), |b| {
+                b.iter(|| {
+                    n += 1;
+                    let lease = pools[n % 2].lease_as(layout, 1920, 1080).unwrap();
+                    let at = SimClock::at(start(), Duration::from_millis(40 * n as u64));
+                    watch.look(black_box(&Frame::new(lease, camera.clone(), FrameSeq(n as u64), at)))
+                });
+            });
+        }
+    }
+}
+
 /// A full-HD frame of the clip's picture, as pixels and as planes.
 fn full_hd() -> [(&'static str, Frame); 2] {
     let (small, mut bytes) = (frames(46, 1).remove(0), Vec::new());
@@ -154,7 +187,18 @@ fn full_hd() -> [(&'static str, Frame); 2] {
     [("pixels", pixels), ("planes", planes)]
 }
 
-/// What a full-HD frame costs in either layout: all of the detector, a plate's patch, and the pictures of a record.
+/// CPU time of this thread, which a busy machine does not change as much as it does the clock's.
+fn on_cpu(c: &mut Criterion, name: &str, mut work: impl FnMut()) {
+    c.bench_function(name, |b| {
+        b.iter_custom(|rounds| {
+            let start = thread_cpu_time();
+            (0..rounds).for_each(|_| work());
+            thread_cpu_time().saturating_sub(start)
+        });
+    });
+}
+
+/// What a full-HD frame costs in either layout: all of the detector, a plate's patch, and the overview of a record.
 fn layouts(c: &mut Criterion) {
     let (runtime, frames) = (runtime(), full_hd());
     // Loaded for what it does to OpenCV: one thread, as in the daemon.
@@ -164,21 +208,19 @@ fn layouts(c: &mut Criterion) {
     let mut detector = Detector::new(&entry, network, DetectorOptions::default()).unwrap();
     let (mut cutter, mut patch) = (PatchCutter::new(), PlatePatch::new());
     let options = EvidenceProfile::Nasple.options();
+    // A sliver of the frame: the network's own time and little else. What the whole frame takes beyond it is scaling and colours.
+    let sliver = Rect::new(0.0, 0.0, 64.0, 2.0);
+    on_cpu(c, "layout/detector/network_alone", || {
+        black_box(detector.detect(black_box(&frames[0].1), sliver).unwrap());
+    });
     for (layout, frame) in &frames {
-        // A sliver of the frame: the network's own time and little else. What remains of the line below it is scaling and colours.
-        let sliver = Rect::new(0.0, 0.0, 64.0, 2.0);
-        c.bench_function(&format!("layout/detector_without_scaling/{layout}"), |b| {
-            b.iter(|| detector.detect(black_box(frame), sliver).unwrap().len());
-        });
-        c.bench_function(&format!("layout/detector/{layout}"), |b| {
-            b.iter(|| detector.detect(black_box(frame), frame.bounds()).unwrap().len());
+        on_cpu(c, &format!("layout/detector/{layout}"), || {
+            black_box(detector.detect(black_box(frame), frame.bounds()).unwrap());
         });
         let plate = detector.detect(frame, frame.bounds()).unwrap()[0].corners;
-        c.bench_function(&format!("layout/rectification/{layout}"), |b| {
-            b.iter(|| cutter.cut(black_box(frame), plate, &mut patch).unwrap());
-        });
-        c.bench_function(&format!("layout/overview/{layout}"), |b| {
-            b.iter(|| evidence::overview_jpeg(black_box(frame), plate, &options).unwrap().len());
+        on_cpu(c, &format!("layout/rectification/{layout}"), || cutter.cut(black_box(frame), plate, &mut patch).unwrap());
+        on_cpu(c, &format!("layout/overview/{layout}"), || {
+            black_box(evidence::overview_jpeg(black_box(frame), plate, &options).unwrap());
         });
     }
 }
@@ -287,6 +329,6 @@ fn outbox(c: &mut Criterion) {
 criterion_group! {
     name = stages;
     config = Criterion::default().sample_size(30).measurement_time(Duration::from_secs(3)).warm_up_time(Duration::from_secs(1));
-    targets = vision, motion, layouts, tracker, hotlist, outbox
+    targets = vision, motion, capture, layouts, tracker, hotlist, outbox
 }
 criterion_main!(stages);

@@ -102,8 +102,7 @@ pub(super) fn picture(frame: &Frame, part: Part, (width, height): (usize, usize)
             scale::<u8>(luma, stride, part, (width, height), imgproc::INTER_AREA, &mut planes[0])?;
             let half = part.halved();
             for (plane, into) in [blue, red].into_iter().zip(&mut planes[1..]) {
-                let how = if half.width > width { imgproc::INTER_AREA } else { imgproc::INTER_LINEAR };
-                scale::<u8>(plane, stride / 2, half, (width, height), how, into)?;
+                scale::<u8>(plane, stride / 2, half, (width, height), colour_scaling(half, width), into)?;
             }
             picture =
                 Mat::new_rows_cols_with_default(int(height), int(width), Vec3b::opencv_type(), opencv::core::Scalar::default())?;
