@@ -32,10 +32,10 @@
 //! | 0 | [`geometry`] | points, boxes, quadrilaterals, each in a space that is its type |
 //! | 0 | [`ident`] | opaque names and frame numbers |
 //! | 0 | [`keys`] | who signs, who is trusted, who can decrypt (it and `publish/sync` alone name `age`, it alone the signature's crate) |
-//! | 1 | [`frame`] | pixels on loan from a pool, as BGR or as a decoder's planes; masks that paint over what nobody may see |
+//! | 1 | [`frame`] | pixels on loan from a pool, in one of two layouts (`colour`: what planes of luma and colour mean; `mask`: what nobody is to see, painted over before anything else has it) |
 //! | 1 | [`anpr`] | the pure core: marks, formats, reads, decoding, passages (`motion`: where a plate will be; `likeness`: whether two reads show one mark; `fusion`: many reads made one; `memory`: vehicles that have their record), alerts; hotlists (`index`, `row`, `words`: a million entries in 54 MB; `match`, `fuzzy`, `pattern`: how a read matches and why; `delta`: one version to the next; `odds`: what else the eye could have seen; `validity`: what time it is for their dates); `core::Core::apply(event) -> effects` |
 //! | 1 | [`outbox`] | the durable queue of opaque bytes, in lanes, numbered without gaps (`chain`: what proves an envelope's place; `cipher`: payloads at rest; `gap`: what will never arrive, and whether it was told; `age`: how long rows wait, by a clock that never steps; `salvage`, `migrate`: stores that are damaged or older) |
-//! | 2 | [`vision`] | pixels to reads; owns the models, one detector file for all its input sizes; looks at a region whole or in `tiles`, reads the plates of a frame together and measures how legible they are; passes over frames in which nothing moved; `onnx` alone names the runtime |
+//! | 2 | [`vision`] | pixels to reads, from either layout as it lies; owns the models, one detector file for all its input sizes; looks at a region whole or in `tiles`, reads the plates of a frame together and measures how legible they are; passes over frames in which nothing moved; `onnx` alone names the runtime |
 //! | 2 | [`camera`] | sources, and the thread that keeps one going (`capture`); `live`: cameras whose decoder may hang; `rtsp`: what a camera says of itself; `pipeline`: what OpenCV is told; `arrival`: when a frame was taken; `picture`: frozen, black, blown out; `slot`: which frames are read; `camera/opencv.rs` alone names videoio |
 //! | 2 | [`publish`] | messages, topics, commands, MQTT (`publish/mqtt` alone names client and TLS; `link`: MQTT 5 or 3.1.1, `route`: which broker, `session`: one epoch); [`publish::receiver`]: the back office's end, which no box runs; [`publish::sync`]: hotlists built, signed, sealed, fetched, kept (`keeper`: what came and whether to believe it; `store`: at rest, encrypted) |
 //! | 3 | [`config`] | the file as typed, and the settings that run |
@@ -64,7 +64,7 @@
 //! - A number is given once. Whatever the disk loses, the number is declared missing and the next one is higher.
 //! - No mark stands in a log line above `debug`, in a topic, or in a retained message.
 //! - In steady state stages work in buffers of their own; what is allocated per frame are the handles of the ONNX and OpenCV
-//!   wrappers (`tests/alloc` holds decoding and the motion gate to none at all; the rest is not counted yet).
+//!   wrappers (`tests/alloc` holds decoding, the motion gate, masks and the picture watch to none at all; the rest is not counted yet).
 //! - `unsafe` is denied everywhere but in one function of `clock` (asking the kernel's clock discipline) and in `main`, which sets
 //!   the environment that keeps ONNX Runtime's telemetry off before anything is loaded (the box phones nobody but its broker) and bounds
 //!   the allocator's heaps.
@@ -79,7 +79,7 @@
 //! *evidence* (patch and overview of the very frame that was read best), *hotlist* and its *entry*, *hit*, *alert* (early,
 //! confirmed, retracted; *late* when the entry came after the vehicle), *manifest* (what a list's owner signed), *sealed* (signed and
 //! encrypted), *chunk*, *step* (a delta from one version to the next), *identity* (what opens sealed lists), *outbox*, *envelope*, *epoch* (one connection to the broker),
-//! *stream* (the sequence that numbers are of), *link* (the hash of an envelope and all before it), *chain*, *gap* (numbers that will never
+//! *mask* (what nobody is to see), *stream* (the sequence that numbers are of), *link* (the hash of an envelope and all before it), *chain*, *gap* (numbers that will never
 //! arrive, with the reason), *watermark* (every number up to it is at the back office or declared missing), *receiver*, *command*, *answer*.
 //!
 //! ## Boundaries and failure

@@ -88,7 +88,11 @@ fn login(credentials: Option<&Credentials>) -> String {
 /// A pipeline for pictures one after another over HTTP (`multipart/x-mixed-replace`). It holds the password: never show it, and follow
 /// no pointer to another host, which would be given it.
 pub fn http(url: &str, credentials: Option<&Credentials>) -> String {
-    let source = format!("souphttpsrc location={} is-live=true timeout=5 retries=0 automatic-redirect=false{}", quoted(url), login(credentials));
+    let source = format!(
+        "souphttpsrc location={} is-live=true timeout=5 retries=0 automatic-redirect=false{}",
+        quoted(url),
+        login(credentials)
+    );
     format!("{SINK}{source} ! multipartdemux ! jpegdec {INTO_SINK}")
 }
 
