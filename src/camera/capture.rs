@@ -274,7 +274,8 @@ pub fn run_once(
         count(capture, tape, newest);
         if matches!(grabbed.when, When::Arrived { .. }) {
             capture.stats.set_drift(timeline.drift_us());
-            report_picture(capture, watch.look(&frame));
+            let picture = watch.look_around(&frame, capture.mask.as_mut());
+            report_picture(capture, picture);
         }
         tell(capture, CameraPhase::Streaming, None, tape.size_px);
         match (capture.pace, grabbed.when) {

@@ -18,7 +18,9 @@ use std::time::Duration;
 
 use crate::clock::MonoTime;
 use crate::frame::colour::STRETCHED;
+use crate::frame::mask::Mask;
 use crate::frame::{Frame, Layout, Pixels};
+use crate::geometry::Rect;
 
 /// What is wrong with a camera's picture.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -147,6 +149,11 @@ impl PictureWatch {
 
     /// Looks at the next frame; says what is wrong with the picture by now. One whose time has not advanced says nothing new.
     pub fn look(&mut self, frame: &Frame) -> Option<PictureFault> {
+        self.look_around(frame, None)
+    }
+
+    /// The same for a frame that has been masked: what is painted over says nothing of light and shade. Where all of it is, it is black.
+    pub fn look_around(&mut self, frame: &Frame, mask: Option<&mut Mask>) -> Option<PictureFault> {
         let shape = (frame.layout(), frame.width(), frame.height());
         if self.shape != Some(shape) {
             *self = Self { shape: Some(shape), sample: std::mem::take(&mut self.sample), ..Self::new(self.options) };
@@ -163,7 +170,7 @@ impl PictureWatch {
             self.waited += step;
             if self.waited >= TONES_EVERY {
                 let waited = std::mem::take(&mut self.waited);
-                self.see_tones(frame, waited);
+                self.see_tones(frame, waited, mask);
             }
         }
         self.fault()
@@ -194,7 +201,7 @@ impl PictureWatch {
     }
 
     /// Sees whether there is light and shade.
-    fn see_tones(&mut self, frame: &Frame, step: Duration) {
+    fn see_tones(&mut self, frame: &Frame, step: Duration, mut mask: Option<&mut Mask>) {
         let options = self.options;
         let (mut parts, mut counts) = (0usize, [0usize; 256]);
         let captions = frame.height() / CAPTION_SHARE;
@@ -202,13 +209,21 @@ impl PictureWatch {
         let each = if frame.layout() == Layout::Bgr { 3 } else { 1 };
         let limited = matches!(frame.pixels(), Pixels::I420 { full_range: false, .. });
         for y in (first..frame.height() - captions).step_by(every) {
-            for part in row(frame, y).chunks(each * PART_PX) {
+            for (i, part) in row(frame, y).chunks(each * PART_PX).enumerate() {
+                #[allow(clippy::cast_precision_loss)] // sides are at most MAX_SIDE_PX
+                let place = Rect::new((i * PART_PX) as f32, y as f32, ((i + 1) * PART_PX) as f32, (y + 1) as f32);
+                if mask.as_mut().is_some_and(|mask| mask.touches(place, frame)) {
+                    continue;
+                }
                 let sum: usize = part.iter().map(|v| usize::from(*v)).sum();
                 let mean = sum / part.len();
                 // The mean of bytes is one, and so is what it is stretched to.
                 counts[if limited { usize::from(STRETCHED[mean]) } else { mean }] += 1;
                 parts += 1;
             }
+        }
+        if parts == 0 {
+            counts[0] = 1;
         }
         let exceptions = parts / EXCEPTIONS;
         let [darkest, lightest] = ends(&counts, exceptions);
@@ -361,5 +376,27 @@ mod tests {
         // Lit half of the time before it is a fault: never one.
         let seen = faults(300, 100, |n, x, y| if n % 40 < 20 { road(x, y) + grain(n, x, y, 3) } else { 6 + grain(n, x, y, 4) });
         assert!(seen.iter().all(Option::is_none), "{seen:?}");
+    }
+
+    #[test]
+    fn what_is_painted_over_says_nothing_of_light_and_shade() {
+        let corner = |side: f32| {
+            let corners = [(0.0, 0.0), (side, 0.0), (side, side), (0.0, side)];
+            Mask::new(vec![corners.map(|(x, y)| crate::geometry::Point::new(x, y)).to_vec()], (320.0, 180.0))
+        };
+        for (side, found) in [(120.0, PictureFault::BlownOut), (320.0, PictureFault::Black)] {
+            let (mut mask, mut watch) = (corner(side), PictureWatch::new(PictureOptions::default()));
+            let mut last = None;
+            for n in 0..250u64 {
+                let mut lease = FramePool::new(1).lease_as(Layout::I420 { full_range: false }, 320, 180).expect("a size");
+                // White with a little life in it, so that it is not frozen.
+                lease.bytes_mut().fill(if n % 2 == 0 { 235 } else { 234 });
+                mask.apply(&mut lease);
+                let at = SimClock::at(UtcTime::default(), Duration::from_millis(40 * n));
+                let frame = Frame::new(lease, CameraId::new("t").expect("id"), FrameSeq(n), at);
+                last = watch.look_around(&frame, Some(&mut mask));
+            }
+            assert_eq!(last, Some(found), "{side}");
+        }
     }
 }
