@@ -66,13 +66,19 @@ fn source(c: &mut Checker<'_>, key: &impl Fn(&str) -> String, raw: &RawCamera) -
     let kinds =
         [("clip", Kind::Clip), ("stills", Kind::Stills), ("rtsp", Kind::Rtsp), ("v4l2", Kind::Device), ("http", Kind::Http)];
     let kind = c.choice(&key("kind"), &raw.kind, &kinds);
+    if !kinds.iter().any(|(name, _)| *name == raw.kind) {
+        // Which of the other keys it wants is not known; a path that is given is looked for in any case.
+        let path = if raw.path.is_empty() { PathBuf::new() } else { c.existing(&key("path"), &raw.path) };
+        return SourceSettings::Clip(path);
+    }
     let on_network = matches!(kind, Kind::Rtsp | Kind::Http);
     for (name, value) in [("url", &raw.url), ("credentials", &raw.credentials)] {
         if !on_network && !value.is_empty() {
             c.fault(key(name), "is for cameras on the network (kind \"rtsp\" or \"http\"); leave it out");
         }
     }
-    let plain = RawCamera::of_kind(&raw.kind);
+    // Invariant: the two keys without a default are given, so it can be read; a test reads it.
+    let plain = RawCamera::plain().expect("a camera with its needed keys");
     let live = [Kind::Rtsp, Kind::Device, Kind::Http];
     let files = [Kind::Clip, Kind::Stills];
     for (name, is_default, of) in [

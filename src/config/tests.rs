@@ -278,6 +278,8 @@ fn cameras_on_the_network_are_told_by_url_and_their_passwords_by_file() {
         let e = camera(&table).expect_err(&table);
         assert!(e.contains(said) && !e.contains("hush"), "{table}\n{e}");
     }
+    let typo = camera(&format!("kind = \"rstp\"\n{url}")).expect_err("no such kind");
+    assert!(typo.contains("1 fault") && typo.contains("camera[0].kind"), "{typo}");
     assert!(camera("kind = \"rtsp\"\nurl = \"rtsp://192.0.2.1/user={user}&password={password}\"").is_ok());
     let device = camera("kind = \"v4l2\"\npath = \"/dev/video7\"\nformat = \"nv12\"\nwidth_px = 1280")
         .expect("it may be plugged in later");
